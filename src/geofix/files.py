@@ -1,0 +1,47 @@
+"""Writing files so that a reader, or the next run after a kill, never meets half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from geofix.errors import storage_error
+
+
+def absolute(path: Path) -> Path:
+    """One spelling for each file: its folder without links and `..`, and the name it has there."""
+    return path.parent.resolve() / path.name
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Put `content` at `path` whole or not at all (temporary file in the same folder, fsync, rename).
+
+    Raises StorageError when the disk is full or the folder may not be written.
+    """
+    # File names that are no UTF-8 arrive as surrogates and leave as the bytes they were.
+    data = content.encode(errors="surrogateescape") if isinstance(content, str) else content
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """A dictionary as indented JSON, written whole or not at all; NaN is refused."""
+    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

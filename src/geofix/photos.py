@@ -1,0 +1,421 @@
+"""Photos: where their bytes are, where they were taken, and their pixels when asked. The one door to Pillow.
+
+Gallery and query photos go through the same `read_pixels`, so that they can never be decoded differently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from geofix.errors import DataError, MissingExtraError, PhotoError
+from geofix.positions import Position
+from geofix.shapes import Pixels, ResizedPixels
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"})
+MAX_PIXELS = 178_956_970  # Pillow's own refusal: 3 x 8 bit of them fill half a gibibyte
+MIN_SIDE_PIXELS = 16  # below this nothing can be recognised and no trunk has a cell left
+_QUARTER_TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+# Not ImageOps.exif_transpose: that writes the EXIF block anew, which fails where the block is damaged.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_open_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a photo's metadata says: position, heading 0..360 degrees from north, time, or what is wrong."""
+
+    position: Position | None = None
+    heading_deg: float | None = None
+    taken_at: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo known by name; its pixels stay on disk until `read_pixels`.
+
+    `name` is its path relative to the dataset (with forward slashes) and unique in it. `place` is a label:
+    same label, same place; `group` names what was taken together and is not independent (a panorama, a
+    sequence, a camera, a photographer); `source` says where the position comes from (name, exif, csv);
+    `condition` is what the dataset says of the light or the season (day, night).
+    """
+
+    name: str
+    path: Path
+    position: Position | None = None
+    heading_deg: float | None = None
+    taken_at: str | None = None
+    place: str | None = None
+    group: str | None = None
+    author: str | None = None
+    source: str | None = None
+    condition: str | None = None
+
+    @classmethod
+    def open(cls, path: Path, name: str | None = None) -> Photo:
+        """A photo with what its EXIF says. Raises PhotoError when the file is no readable image."""
+        capture = read_capture(path)
+        return cls(name or path.name, path).with_capture(capture)
+
+    def with_capture(self, capture: Capture) -> Photo:
+        """This photo with the position, heading and time of `capture` where it has none of its own."""
+        from_exif = self.position is None and capture.position is not None
+        return replace(
+            self,
+            position=self.position or capture.position,
+            heading_deg=capture.heading_deg if self.heading_deg is None else self.heading_deg,
+            taken_at=self.taken_at or capture.taken_at,
+            source="exif" if from_exif else self.source,
+        )
+
+
+def is_photo(path: Path) -> bool:
+    """Whether the file name has the ending of a photo."""
+    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+
+
+def photo_files(root: Path) -> Iterator[Path]:
+    """Photo files below `root`, folder by folder; links are followed (once each, so that a link to a folder
+    above cannot trap the walk), hidden files and folders are left out.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            yield from (path for path in (Path(folder, name) for name in sorted(names)) if is_photo(path))
+        seen.add(real)
+
+
+def find_photos(root: Path) -> list[Path]:
+    """All photo files below `root`, sorted; see `photo_files` for links and hidden files."""
+    return sorted(photo_files(root))
+
+
+def photo_paths(named: Iterable[Path]) -> list[Path]:
+    """The photos named, with folders opened. Raises DataError for a folder without any."""
+    paths: list[Path] = []
+    for path in named:
+        inside = find_photos(path) if path.is_dir() else [path]
+        if not inside:
+            raise DataError(f"{path} holds no photos; a folder with JPEG, PNG, WebP, TIFF or HEIC was expected.")
+        paths += inside
+    return paths
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes, or a PhotoError that says why there are none."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
+        raise PhotoError(f"{path} {what}; a photo was expected.") from error
+    except IsADirectoryError as error:
+        raise PhotoError(f"{path} is a folder; a photo was expected.") from error
+    except OSError as error:
+        raise PhotoError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+    if not data:
+        raise PhotoError(f"{path} is empty (0 bytes); copy it again from its source.")
+    return data
+
+
+def read_pixels(
+    source: Path | bytes,
+    name: str | None = None,
+    *,
+    target: tuple[int, int] | None = None,
+    huge: bool = False,
+) -> Pixels:
+    """Decode one photo: RGB, upright (EXIF orientation applied), 8 bit.
+
+    `target` (rows, columns) is the size it will be resized to: a JPEG is then decoded at the smallest
+    DCT scale that keeps at least twice that size, which is much faster for large photos. `huge=True` lifts
+    the pixel limit, for orthophotos. Animations give their first frame, transparency is dropped, 16-bit grey
+    keeps its upper 8 bits. Raises PhotoError.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the photo")
+    data = read_bytes(source) if isinstance(source, Path) else source
+    with _opened(data, name, huge) as image:
+        try:
+            return _decoded(image, target, huge)
+        except Exception as error:  # decoders raise whatever the broken bytes provoke; none may end a batch
+            raise PhotoError(
+                f"{name} is damaged: its {image.format} data end or break early ({error}); copy it again."
+            ) from error
+
+
+def resized(pixels: Pixels, size: tuple[int, int]) -> ResizedPixels:
+    """Pixels at (rows, columns), bilinear with anti-aliasing; the same array when the size is right."""
+    if pixels.shape[:2] == size:
+        return pixels
+    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def thumbnail_jpeg(path: Path, longest_side: int, quality: int = 80) -> bytes:
+    """A small upright JPEG of a photo without any metadata, for reports."""
+    pixels = read_pixels(path, target=(longest_side, longest_side))
+    image = Image.fromarray(pixels)
+    image.thumbnail((longest_side, longest_side))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def read_capture(source: Path | bytes, name: str | None = None) -> Capture:
+    """Position, heading and time from EXIF, without decoding pixels. Raises PhotoError for what is no image.
+
+    A position that is there but cannot be meant (no hemisphere, a zero denominator, 95 degrees north) gives
+    no position and a `problem` that says so.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the photo")
+    data = read_bytes(source) if isinstance(source, Path) else source
+    with _opened(data, name, huge=True) as image:
+        try:
+            exif = image.getexif()
+            gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+        except Exception as error:  # Pillow's EXIF parser raises whatever the broken bytes provoke
+            return Capture(problem=f"the EXIF block is damaged ({error})")
+        taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        taken_at = _iso_time(str(taken)) if taken else None
+        heading = _number(gps.get(ExifTags.GPS.GPSImgDirection))
+        heading_deg = heading % 360 if heading is not None else None
+        if not {ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude} & set(gps):
+            return Capture(None, heading_deg, taken_at)
+        try:
+            return Capture(_gps_position(gps), heading_deg, taken_at)
+        except DataError as error:
+            return Capture(None, heading_deg, taken_at, problem=f"the EXIF position cannot be used: {error}")
+
+
+def with_gps(jpeg: bytes, position: Position, heading_deg: float | None = None, taken_at: str | None = None) -> bytes:
+    """The same JPEG bytes with an EXIF position (to 1e-7 degrees, a centimetre) put in; pixels untouched.
+
+    `taken_at` is ISO 8601 without a zone (2020-06-01T21:30:00).
+    """
+    exif = Image.Exif()
+    gps: dict[int, object] = {
+        ExifTags.GPS.GPSVersionID: b"\x02\x03\x00\x00",
+        ExifTags.GPS.GPSLatitudeRef: "N" if position.lat >= 0 else "S",
+        ExifTags.GPS.GPSLatitude: _dms(abs(position.lat)),
+        ExifTags.GPS.GPSLongitudeRef: "E" if position.lon >= 0 else "W",
+        ExifTags.GPS.GPSLongitude: _dms(abs(position.lon)),
+        ExifTags.GPS.GPSMapDatum: "WGS-84",
+    }
+    if heading_deg is not None:
+        gps[ExifTags.GPS.GPSImgDirectionRef] = "T"
+        gps[ExifTags.GPS.GPSImgDirection] = round(heading_deg % 360, 2)
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update(gps)
+    if taken_at is not None:
+        stamp = taken_at.replace("-", ":").replace("T", " ")
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = stamp
+    block = exif.tobytes()
+    if not jpeg.startswith(b"\xff\xd8"):
+        raise ValueError("with_gps expects JPEG bytes")
+    segment = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
+    return jpeg[:2] + segment + jpeg[2:]
+
+
+def save_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """Pixels as JPEG bytes without metadata; the same pixels always give the same bytes."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def usable(photos: Iterable[Photo]) -> tuple[list[Photo], list[PhotoError]]:
+    """The photos whose pixels decode, and one error for each of the others."""
+    good: list[Photo] = []
+    bad: list[PhotoError] = []
+    for photo in photos:
+        try:
+            read_pixels(photo.path, target=(MIN_SIDE_PIXELS, MIN_SIDE_PIXELS))
+        except PhotoError as error:
+            bad.append(error)
+        else:
+            good.append(photo)
+    return good, bad
+
+
+def _opened(data: bytes, name: str, huge: bool) -> Image.Image:
+    """An image whose header was read and whose size was checked; no pixel is decoded yet."""
+    if _is_heif(data):
+        _register_heif(name)
+    try:
+        # Pillow warns from half of its limit on; ours is stated, so the warning would only be noise. The
+        # lock keeps the warning filters of other threads of ours from being restored out of order.
+        with _open_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _limit_lifted() if huge else contextlib.nullcontext():
+                image = Image.open(io.BytesIO(data))
+            _parse_exif(image)
+    except UnidentifiedImageError as error:
+        raise PhotoError(
+            f"{name} is no image that can be read (it starts with {data[:4]!r}); "
+            "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC is expected."
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(
+            f"{name} has more than the {MAX_PIXELS / 1e6:.0f} megapixels a photo may have; scale it down."
+        ) from error
+    except Exception as error:  # a header can break Pillow's plugins in many ways; none may end a batch
+        raise PhotoError(f"{name} has a damaged header ({error}); copy it again from its source.") from error
+    columns, rows = image.size
+    if not huge and columns * rows > MAX_PIXELS:
+        raise PhotoError(
+            f"{name} has {columns * rows / 1e6:.0f} megapixels, more than the {MAX_PIXELS / 1e6:.0f} a photo "
+            "may have; scale it down."
+        )
+    if min(columns, rows) < MIN_SIDE_PIXELS:
+        raise PhotoError(
+            f"{name} is {columns}x{rows} pixels; at least {MIN_SIDE_PIXELS}x{MIN_SIDE_PIXELS} are needed "
+            "to recognise anything."
+        )
+    return image
+
+
+@contextlib.contextmanager
+def _limit_lifted() -> Iterator[None]:
+    """No limit of Pillow's inside (used under the lock, so the limit is back before anyone else opens)."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _load(image: Image.Image, huge: bool) -> None:
+    """Decode in place. Pillow measures a TIFF against its limit once more here, and warns at half of it."""
+    if image.format != "TIFF":
+        image.load()
+        return
+    with _open_lock, warnings.catch_warnings(), _limit_lifted() if huge else contextlib.nullcontext():
+        warnings.simplefilter("ignore")
+        image.load()
+
+
+def _parse_exif(image: Image.Image) -> None:
+    """Parse the EXIF blocks while Pillow's warnings about them are off; it keeps what it made of them.
+
+    A photo with broken EXIF is still a photo, so errors wait until somebody asks for what was lost.
+    """
+    with contextlib.suppress(Exception):
+        exif = image.getexif()
+        for block in (ExifTags.IFD.GPSInfo, ExifTags.IFD.Exif):
+            exif.get_ifd(block)
+
+
+def _decoded(image: Image.Image, target: tuple[int, int] | None, huge: bool) -> Pixels:
+    if target is not None:
+        rows, columns = target
+        if _orientation(image) in _QUARTER_TURNED:
+            rows, columns = columns, rows
+        image.draft("RGB", (2 * columns, 2 * rows))
+    _load(image, huge)  # before asking for the orientation: Pillow turns TIFFs itself and forgets theirs
+    turn = _UPRIGHT.get(_orientation(image))
+    return np.array(_as_rgb(image if turn is None else image.transpose(turn)))
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation 1..8; 1, upright, for anything else."""
+    value = image.getexif().get(ExifTags.Base.Orientation)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        high = np.asarray(image).astype(np.uint16) >> 8
+        return Image.fromarray(high.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_stretched(np.asarray(image))).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    """32-bit greys as 8 bit: 0..1 and 0..65535 are taken as full range, anything else by its own maximum."""
+    top = float(np.nanmax(values)) if values.size else 0.0
+    full = 1.0 if 0 < top <= 1 else 255.0 if top <= 255 else 65535.0 if top <= 65535 else top
+    scaled = np.nan_to_num(np.clip(values / full, 0, 1)) * 255
+    return np.asarray(np.round(scaled), dtype=np.uint8)
+
+
+def _is_heif(data: bytes) -> bool:
+    brands = {b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"}
+    return data[4:8] == b"ftyp" and data[8:12] in brands
+
+
+def _register_heif(name: str) -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise PhotoError(str(MissingExtraError(f"{name} is a HEIC photo; reading it", "heic"))) from error
+    pillow_heif.register_heif_opener()
+
+
+def _gps_position(gps: dict[int, object]) -> Position:
+    lat = _signed_degrees(gps, ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef, "NS")
+    lon = _signed_degrees(gps, ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef, "EW")
+    if lat == 0 and lon == 0:
+        raise DataError("it is 0, 0, which cameras write when they have no fix.")
+    return Position(lat, lon)
+
+
+def _signed_degrees(gps: dict[int, object], tag: int, ref_tag: int, letters: str) -> float:
+    parts = gps.get(tag)
+    ref = str(gps.get(ref_tag, "")).strip("\x00 ").upper()[:1]
+    if ref not in letters or not ref:
+        raise DataError(f"hemisphere {ref!r} instead of {letters[0]} or {letters[1]}.")
+    if not isinstance(parts, tuple | list) or len(parts) != 3:
+        raise DataError(f"{parts!r} instead of degrees, minutes, seconds.")
+    numbers = [_number(part) for part in parts]
+    if any(number is None for number in numbers):
+        raise DataError("degrees, minutes or seconds that are no numbers.")
+    degrees, minutes, seconds = (number for number in numbers if number is not None)
+    value = degrees + minutes / 60 + seconds / 3600
+    return -value if ref == letters[1] else value
+
+
+def _number(value: object) -> float | None:
+    """A finite float, or None for what is none (EXIF rationals with a zero denominator become NaN)."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _dms(degrees: float) -> tuple[float, float, float]:
+    """Degrees, minutes, seconds with the seconds to 1e-4 (3 mm), carried so that none reaches 60."""
+    ticks = round(degrees * 3600 * 10_000)
+    minutes, seconds = divmod(ticks, 600_000)
+    whole, minutes = divmod(minutes, 60)
+    return (float(whole), float(minutes), seconds / 10_000)
+
+
+def _iso_time(text: str) -> str | None:
+    date, _, clock = text.strip("\x00 ").partition(" ")
+    date = date.replace(":", "-")
+    return f"{date}T{clock}" if len(date) == 10 and date[:4].isdigit() and date[:4] != "0000" else None

@@ -1,0 +1,53 @@
+"""Names for the arrays that travel through geofix; the tests check them at every call.
+
+n photos, q queries, g gallery photos, k matches, d descriptor length, h rows and w columns of pixels.
+Tensors have their own names in `tensors.py`, so that reading photos and positions never imports torch.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, UInt8
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+"""One decoded photo: RGB, upright, 0..255."""
+
+ResizedPixels = UInt8[np.ndarray, "rows columns 3"]
+"""The same photo at another size."""
+
+LatLons = Float[np.ndarray, "n 2"]
+"""(latitude, longitude) rows in WGS84 degrees, in that order."""
+
+GalleryLatLons = Float[np.ndarray, "g 2"]
+"""The same, where queries (n) and gallery (g) meet."""
+
+Metres = Float[np.ndarray, " n"]
+"""Distances in metres."""
+
+Degrees = Float[np.ndarray, " n"]
+"""Angles in degrees."""
+
+PlanePoints = Float[np.ndarray, "n 2"]
+"""(easting, northing) rows in metres."""
+
+DescriptorRows = Float32[np.ndarray, "n d"]
+"""One descriptor a row."""
+
+QueryRows = Float32[np.ndarray, "q d"]
+"""Descriptors of queries."""
+
+GalleryRows = Float32[np.ndarray, "g d"]
+"""Descriptors of a gallery."""
+
+Centroids = Float32[np.ndarray, "k d"]
+"""Cluster centres."""
+
+Neighbours = Int[np.ndarray, "q k"]
+"""Gallery rows, nearest first; -1 where there are fewer than k."""
+
+Distances = Float32[np.ndarray, "q k"]
+"""Euclidean descriptor distances that belong to `Neighbours`, ascending; inf where there is no neighbour."""
+
+Ranks = Int[np.ndarray, " q"]
+"""0-based rank of a query's first relevant match, or `metrics.NEVER`."""
+
+Hits = Bool[np.ndarray, " q"]
+"""Whether a query was answered rightly."""

@@ -1,0 +1,19 @@
+"""Names for the tensors of the encoders; the tests check them at every call."""
+
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+Images = Float[Tensor, "n 3 h w"]
+"""Normalised photos."""
+
+PixelBatch = UInt8[Tensor, "n 3 h w"]
+"""Photos as decoded, 0..255."""
+
+Maps = Float[Tensor, "n c h w"]
+"""What a backbone makes of images: c channels over a coarse grid."""
+
+Pooled = Float[Tensor, "n d"]
+"""What a pooling makes of maps."""
+
+Descriptors = Float[Tensor, "n d"]
+"""What an encoder makes of images."""

@@ -1,0 +1,144 @@
+"""Fixtures and options of every test: the real data beside the project, and slow tests on request."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from toy_places import blobs
+from torch import nn
+from torch.nn import functional
+
+from geofix import recipes
+from geofix.index import index
+from geofix.models.encoder import Encoder
+from geofix.models.runs import Run
+from geofix.photos import save_jpeg, with_gps
+from geofix.positions import Position
+from geofix.recipes import Recipe
+from geofix.train import train
+
+STREET_START = Position(52.2, 0.12)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, in full")
+    parser.addoption("--slow-short", action="store_true", help="run the tests marked slow, in a short form")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow") or config.getoption("--slow-short"):
+        return
+    skip = pytest.mark.skip(reason="minutes long: run with --slow, or --slow-short for a short form")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def slow_runs(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
+    """`slow_runs(full, short)` is how often a slow test repeats: `full` with --slow, else `short`."""
+    return lambda full, short: full if request.config.getoption("--slow") else short
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data (GEOFIX_SHARED, or `shared` beside the project)."""
+    default = Path(__file__).parents[2] / "shared"
+    folder = Path(os.environ.get("GEOFIX_SHARED", default))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder}; set GEOFIX_SHARED to the folder that holds `data`")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An untrained ResNet-18 at 64x64 pixels, 256 numbers a photo."""
+    settings = ["name=tiny", "pretrained=none", "image_size=64x64"]
+    recipe = recipes.with_settings(recipes.load("resnet18-gem"), settings)
+    return train(recipe, None, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def other_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """As `tiny_run`, from another seed: another encoder."""
+    settings = ["name=other", "pretrained=none", "image_size=64x64", "seed=1"]
+    recipe = recipes.with_settings(recipes.load("resnet18-gem"), settings)
+    return train(recipe, None, tmp_path_factory.mktemp("runs") / "other")
+
+
+class Averages(nn.Module):
+    """The trunk of parity case P9: means of the image's four quarters, 12 numbers."""
+
+    channels = 12
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return functional.adaptive_avg_pool2d(images, 2).reshape(len(images), 12, 1, 1)
+
+
+@pytest.fixture
+def averages(tmp_path: Path) -> Run:
+    """The encoder of parity case P9, for photos of 48x64 pixels."""
+    recipe = Recipe(name="averages", pooling="spoc", l2="after_pool", image_size=(48, 64), pretrained="none")
+    return Run(tmp_path, Encoder(recipe, Averages()).eval(), "averages")
+
+
+def write_street(folder: Path, count: int = 24) -> Path:
+    """`count` distinct photos in `folder`, taken every 15 m from west to east, looking east."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        spot = STREET_START.moved(90, 15 * number)
+        taken_at = f"2024-05-01T10:00:{number % 60:02d}"
+        jpeg = with_gps(save_jpeg(blobs(number)), spot, heading_deg=90, taken_at=taken_at)
+        (folder / f"{number:03d}.jpg").write_bytes(jpeg)
+    return folder
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    """A folder of 24 photos with EXIF positions, see `write_street`."""
+    return write_street(tmp_path / "street")
+
+
+@pytest.fixture(scope="session")
+def _finished_atlas(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("atlases")
+    index([write_street(folder / "street")], tiny_run, folder / "atlas")
+    return folder
+
+
+@pytest.fixture
+def street_atlas(_finished_atlas: Path, tmp_path: Path) -> Path:
+    """A copy, to be spoilt at will, of the atlas of such a street; its photos are still where it says."""
+    return Path(shutil.copytree(_finished_atlas / "atlas", tmp_path / "street-atlas"))
+
+
+@pytest.fixture
+def public(tiny_run: Run) -> Iterator[Path]:
+    """A new folder that every user may enter, with a copy of `tiny_run` in it as `run`."""
+    with tempfile.TemporaryDirectory(prefix="geofix-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copytree(tiny_run.folder, folder / "run")
+        for path in (folder / "run", *(folder / "run").iterdir()):
+            path.chmod(0o755)
+        yield folder
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of the superuser, to whom permissions mean nothing."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
