@@ -1,0 +1,163 @@
+"""Look at a dataset before it is trained on or scored: what is broken, doubled, unplaced or leaking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from geofix.data.duplicates import Duplicates, Fingerprint, find_duplicates, fingerprint
+from geofix.data.leaks import Leak, find_leaks
+from geofix.data.places import Dataset, Split, benchmark
+from geofix.errors import PhotoError
+from geofix.photos import Photo
+from geofix.positions import area_km2, latlons
+
+MAX_LISTED = 50  # names and pairs listed; the counts are of all
+_THREADS = 2
+_SPOT_DECIMALS = 5  # of a degree: photos less than about a metre apart stand on one spot
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A photo that cannot be decoded and the sentence that says why."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """One split in numbers; what needs positions is None where no photo has one.
+
+    `queries_without_relevant` counts among the queries that have a position or a place label.
+    """
+
+    name: str
+    gallery: int
+    queries: int
+    leave_one_out: bool
+    without_position: int
+    queries_without_relevant: int | None
+    area_km2: float | None
+    photos_per_km2: float | None
+    spots: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateReport:
+    """How many exact copies and near-duplicate pairs there are, and the first of them by name."""
+
+    exact: int
+    near: int
+    exact_pairs: tuple[tuple[str, str], ...]
+    near_pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` found. Nothing in it is an error: the caller decides what is bad enough."""
+
+    root: str
+    layout: str
+    splits: tuple[SplitReport, ...]
+    problems: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
+    without_position: int
+    without_position_names: tuple[str, ...]
+    duplicates: DuplicateReport
+    leaks: tuple[Leak, ...]
+
+    @property
+    def everything_usable(self) -> bool:
+        """Whether the reader had no problem and every photo decodes."""
+        return not self.problems and not self.unreadable
+
+    def to_dict(self) -> dict[str, object]:
+        """The report as plain values for JSON."""
+        return asdict(self)
+
+
+def check(dataset: Dataset, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+    """Decode every photo of a dataset, compare them and look for leaks; no bad file ends it.
+
+    `progress` is called with (photos done, photos in all) after each photo.
+    """
+    photos = dataset.photos
+    prints, unreadable = _decoded(photos, progress)
+    readable = [photo for photo, one in zip(photos, prints, strict=True) if one is not None]
+    found = find_duplicates([one for one in prints if one is not None])
+    clusters = found.clusters(len(readable))
+    cluster_of = {photo.name: int(number) for photo, number in zip(readable, clusters, strict=True) if number >= 0}
+    lost = [photo.name for photo in photos if photo.position is None]
+    return CheckReport(
+        root=str(dataset.root),
+        layout=dataset.layout,
+        splits=tuple(_split_report(split) for split in dataset.splits.values()),
+        problems=tuple(str(problem) for problem in dataset.problems),
+        unreadable=unreadable,
+        without_position=len(lost),
+        without_position_names=tuple(lost[:MAX_LISTED]),
+        duplicates=_duplicate_report(found, readable),
+        leaks=find_leaks(dataset, cluster_of),
+    )
+
+
+def _decoded(
+    photos: tuple[Photo, ...], progress: Callable[[int, int], None] | None
+) -> tuple[list[Fingerprint | None], tuple[Unreadable, ...]]:
+    prints: list[Fingerprint | None] = []
+    unreadable: list[Unreadable] = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for photo, made in zip(photos, pool.map(_fingerprint, photos), strict=True):
+            prints.append(None if isinstance(made, PhotoError) else made)
+            if isinstance(made, PhotoError):
+                unreadable.append(Unreadable(photo.name, str(made)))
+            if progress is not None:
+                progress(len(prints), len(photos))
+    return prints, tuple(unreadable)
+
+
+def _fingerprint(photo: Photo) -> Fingerprint | PhotoError:
+    try:
+        return fingerprint(photo.path)
+    except PhotoError as error:
+        return error
+
+
+def _split_report(split: Split) -> SplitReport:
+    points = latlons([photo.position for photo in split.photos if photo.position is not None])
+    area = area_km2(points) if len(points) else None
+    return SplitReport(
+        name=split.name,
+        gallery=len(split.gallery),
+        queries=len(split.queries),
+        leave_one_out=split.leave_one_out,
+        without_position=len(split.photos) - len(points),
+        queries_without_relevant=_unanswerable(split),
+        area_km2=area,
+        photos_per_km2=len(points) / area if area else None,
+        spots=len(np.unique(np.round(points, _SPOT_DECIMALS), axis=0)) if len(points) else None,
+    )
+
+
+def _unanswerable(split: Split) -> int | None:
+    """Queries with nothing relevant; photos with neither place nor position are left aside."""
+    if not all(photo.place is not None for photo in split.photos):
+        split = replace(split, gallery=_placed(split.gallery), queries=_placed(split.queries))
+    if not split.gallery or not split.queries:
+        return None
+    return len(split.queries) - benchmark(split).answerable
+
+
+def _placed(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
+    return tuple(photo for photo in photos if photo.position is not None)
+
+
+def _duplicate_report(found: Duplicates, photos: list[Photo]) -> DuplicateReport:
+    def named(pairs: np.ndarray) -> tuple[tuple[str, str], ...]:
+        return tuple((photos[first].name, photos[second].name) for first, second in pairs[:MAX_LISTED])
+
+    return DuplicateReport(len(found.exact), len(found.near), named(found.exact), named(found.near))

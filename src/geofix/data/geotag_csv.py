@@ -1,0 +1,247 @@
+"""Reader of a geotagged table: one row a photo, with its path, latitude and longitude under usual names."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geofix.data.places import Dataset, Split
+from geofix.errors import DataError, PhotoError
+from geofix.photos import Photo
+from geofix.positions import Position, looks_swapped
+
+LAYOUT = "geotag-csv"
+SPLIT = "all"
+SUFFIXES = (".csv", ".tsv")
+DELIMITERS = (",", ";", "\t")
+# The first alias that is a column wins; compared in lower case with spaces and dashes as underscores.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "path": (
+        "path", "file", "filename", "file_name", "file_path", "filepath", "image", "image_path", "img",
+        "img_path", "img_id", "image_id", "photo", "photo_path", "photo_id", "name",
+    ),
+    "lat": ("lat", "latitude", "gps_lat", "gps_latitude", "gpslatitude", "gt_lat", "gt_latitude", "y"),
+    "lon": (
+        "lon", "lng", "long", "longitude", "gps_lon", "gps_lng", "gps_long", "gps_longitude",
+        "gpslongitude", "gt_lon", "gt_lng", "gt_long", "gt_longitude", "x",
+    ),
+    "scene": ("scene", "scene_label"),
+    "country": ("country", "country_code", "iso"),
+    "author": ("author", "user", "user_id", "photographer", "owner"),
+    "sequence": (
+        "sequence", "sequence_id", "seq", "pano", "pano_id", "panorama", "group", "group_id", "location_id",
+    ),
+    "heading": ("heading", "heading_deg", "compass_angle", "bearing", "yaw"),
+    "split": ("split", "subset", "fold"),
+    "time": ("time", "taken_at", "timestamp", "datetime", "captured_at", "date"),
+}  # fmt: skip
+_NEEDED = ("path", "lat", "lon")
+_SWAPPED_SHARE = 0.01  # fewer impossible latitudes than this are typing errors, not a swap
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One usable row: where it stands in the file, its photo's path as written, and what else it says."""
+
+    line: int
+    path: str
+    position: Position
+    scene: str | None = None
+    country: str | None = None
+    author: str | None = None
+    sequence: str | None = None
+    heading_deg: float | None = None
+    split: str | None = None
+    taken_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The usable rows of a geotagged table and what is wrong with the others; no photo is looked for yet."""
+
+    path: Path
+    rows: tuple[Row, ...]
+    problems: tuple[PhotoError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The cells of one line by column kind; `texts` lacks what is empty."""
+
+    line: int
+    texts: dict[str, str]
+
+    def number(self, kind: str) -> float:
+        """A finite number, or NaN for what is none. A decimal comma counts as a point."""
+        try:
+            number = float(self.texts.get(kind, "").replace(",", "."))
+        except ValueError:
+            return math.nan
+        return number if math.isfinite(number) else math.nan
+
+
+def found(path: Path) -> bool:
+    """Whether `path` is a file that ends like a table."""
+    return path.is_file() and path.suffix.lower() in SUFFIXES
+
+
+def read(csv_path: Path, image_root: Path | None = None) -> Dataset:
+    """The photos of a table whose files exist, in leave-one-out splits by its split column, or in "all".
+
+    Paths are relative to `image_root`, or to the table's folder. Rows that cannot be used and files that are
+    not there become problems. Raises DataError as `read_table` does, and when most files are missing.
+    """
+    table = read_table(csv_path)
+    root = csv_path.parent if image_root is None else image_root
+    photos = [(row.split or SPLIT, _photo(row, root)) for row in table.rows]
+    there = [(split, photo) for split, photo in photos if photo.path.is_file()]
+    missing = [photo for _, photo in photos if not photo.path.is_file()]
+    if len(missing) > len(photos) / 2:
+        raise DataError(
+            f"{len(missing)} of the {len(photos)} photos listed in {csv_path} are not in {root} (the first "
+            f"is {missing[0].name}); say with --images in which folder they lie."
+        )
+    absent = [PhotoError(f"{photo.path} is listed in {csv_path.name} but is not there.") for photo in missing]
+    return Dataset(csv_path, LAYOUT, _splits(there), (*table.problems, *absent))
+
+
+def read_table(csv_path: Path) -> Table:
+    """The rows of a table, photos not looked for.
+
+    Raises DataError when the file is no table, lacks a column, has latitude and longitude provably swapped,
+    or has no usable row.
+    """
+    header, lines = _lines(csv_path)
+    columns = _columns(csv_path, header)
+    records = [_record(line, cells, columns) for line, cells in lines]
+    _refuse_swapped(csv_path, records, header[columns["lat"]], header[columns["lon"]])
+    rows: dict[str, Row] = {}
+    problems: list[PhotoError] = []
+    for record in records:
+        try:
+            row = _row(csv_path, record, rows)
+        except PhotoError as error:
+            problems.append(error)
+        else:
+            rows[row.path] = row
+    if not rows:
+        first = f" (the first: {problems[0]})" if problems else ""
+        raise DataError(f"{csv_path} has no usable row of {len(records)}{first}; path, lat and lon are needed.")
+    return Table(csv_path, tuple(rows.values()), tuple(problems))
+
+
+def _lines(csv_path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header cells, and the non-empty lines with their numbers."""
+    try:
+        with csv_path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, delimiter=max(DELIMITERS, key=first.count))
+            lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{csv_path} is not UTF-8 text ({error.reason}); save it as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(f"{csv_path} is no readable table ({error}); save it as CSV again.") from error
+    except OSError as error:
+        raise DataError(f"{csv_path} cannot be read ({error.strerror}); check its permissions.") from error
+    if not lines:
+        raise DataError(f"{csv_path} is empty; a header line with path, lat and lon is expected.")
+    return [cell.strip() for cell in lines[0][1]], lines[1:]
+
+
+def _columns(csv_path: Path, header: list[str]) -> dict[str, int]:
+    """Column numbers by kind."""
+    names = [cell.lower().replace(" ", "_").replace("-", "_") for cell in header]
+    number = {name: names.index(name) for name in names}
+    columns = {
+        kind: number[next(alias for alias in aliases if alias in number)]
+        for kind, aliases in ALIASES.items()
+        if any(alias in number for alias in aliases)
+    }
+    lacking = [kind for kind in _NEEDED if kind not in columns]
+    if lacking:
+        wanted = "; ".join(f"{kind} as one of {', '.join(ALIASES[kind])}" for kind in lacking)
+        raise DataError(
+            f"{csv_path} has the columns {', '.join(header)} but none for {' and '.join(lacking)}; "
+            f"name them in the first line ({wanted})."
+        )
+    return columns
+
+
+def _record(line: int, cells: list[str], columns: dict[str, int]) -> _Record:
+    texts = {kind: cells[at].strip() for kind, at in columns.items() if at < len(cells)}
+    return _Record(line, {kind: text for kind, text in texts.items() if text})
+
+
+def _refuse_swapped(csv_path: Path, records: list[_Record], lat_name: str, lon_name: str) -> None:
+    """Only what the ranges prove is refused: a swapped table of Europe looks like a right one of Somalia."""
+    points = np.array([(record.number("lat"), record.number("lon")) for record in records], dtype=np.float64)
+    points = points.reshape(-1, 2)
+    points = points[np.all(np.abs(points) <= 180, axis=1)]
+    impossible = int(np.count_nonzero(np.abs(points[:, 0]) > 90))
+    enough = impossible == len(points) or impossible >= max(2.0, _SWAPPED_SHARE * len(points))
+    if enough and looks_swapped(points):
+        raise DataError(
+            f"{csv_path} has latitude and longitude swapped: {impossible} of {len(points)} values under "
+            f"{lat_name!r} are outside -90..90 while all under {lon_name!r} are inside; exchange the two "
+            "names in its first line."
+        )
+
+
+def _row(csv_path: Path, record: _Record, earlier: dict[str, Row]) -> Row:
+    where = f"{csv_path.name} line {record.line}"
+    texts = record.texts
+    if "path" not in texts:
+        raise PhotoError(f"{where} has no photo path; it was left out.")
+    path = texts["path"].replace("\\", "/")
+    if path in earlier:
+        raise PhotoError(f"{where} names {path} again (first in line {earlier[path].line}); it was left out.")
+    heading_deg = record.number("heading")
+    return Row(
+        record.line,
+        path,
+        _position(where, record),
+        scene=texts.get("scene"),
+        country=texts.get("country"),
+        author=texts.get("author"),
+        sequence=texts.get("sequence"),
+        heading_deg=None if math.isnan(heading_deg) else heading_deg % 360,
+        split=texts.get("split"),
+        taken_at=texts.get("time"),
+    )
+
+
+def _position(where: str, record: _Record) -> Position:
+    for kind in ("lat", "lon"):
+        if math.isnan(record.number(kind)):
+            text = record.texts.get(kind, "")
+            raise PhotoError(f"{where} has {text!r} as {kind}; a decimal number of degrees is expected.")
+    try:
+        return Position(record.number("lat"), record.number("lon"))
+    except DataError as error:
+        raise PhotoError(f"{where}: {error}") from error
+
+
+def _photo(row: Row, root: Path) -> Photo:
+    return Photo(
+        row.path,
+        root / row.path,
+        row.position,
+        heading_deg=row.heading_deg,
+        taken_at=row.taken_at,
+        # Photos of one sequence, or failing that of one photographer, are not independent.
+        group=row.sequence or row.author,
+        author=row.author,
+        source="csv",
+    )
+
+
+def _splits(photos: list[tuple[str, Photo]]) -> dict[str, Split]:
+    counts = Counter(name for name, _ in photos)
+    pools = {name: tuple(photo for split, photo in photos if split == name) for name in counts}
+    return {name: Split(name, pool, pool, leave_one_out=True) for name, pool in pools.items()}
