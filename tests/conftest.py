@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_places import blobs
 from torch import nn
 from torch.nn import functional
 
@@ -23,7 +22,9 @@ from geofix.photos import save_jpeg, with_gps
 from geofix.positions import Position
 from geofix.recipes import Recipe
 from geofix.train import train
+from toy_places import blobs
 
+torch.set_num_threads(1)  # on tiny images threads wait for each other longer than they work
 STREET_START = Position(52.2, 0.12)
 
 
@@ -77,6 +78,7 @@ class Averages(nn.Module):
     """The trunk of parity case P9: means of the image's four quarters, 12 numbers."""
 
     channels = 12
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return functional.adaptive_avg_pool2d(images, 2).reshape(len(images), 12, 1, 1)
@@ -93,9 +95,9 @@ def write_street(folder: Path, count: int = 24) -> Path:
     """`count` distinct photos in `folder`, taken every 15 m from west to east, looking east."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        spot = STREET_START.moved(90, 15 * number)
+        spot = STREET_START.moved(90.0, 15.0 * number)
         taken_at = f"2024-05-01T10:00:{number % 60:02d}"
-        jpeg = with_gps(save_jpeg(blobs(number)), spot, heading_deg=90, taken_at=taken_at)
+        jpeg = with_gps(save_jpeg(blobs(number)), spot, heading_deg=90.0, taken_at=taken_at)
         (folder / f"{number:03d}.jpg").write_bytes(jpeg)
     return folder
 

@@ -1,0 +1,232 @@
+"""Backbones: a network by name, cut after one of its stages. The one door to timm and torchvision's models."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+import timm
+import torch
+from huggingface_hub import constants as hub
+from huggingface_hub import try_to_load_from_cache
+from safetensors.torch import load_file
+from torch import nn
+
+from geofix.errors import RecipeError, WeightsError
+from geofix.tensors import Images, Maps
+
+RGB = tuple[float, float, float]
+IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)  # of pixels in 0..1
+IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
+_STAGE_ALIASES = {"conv4": "layer3", "conv5": "layer4"}  # the papers count ResNet's stem as conv1
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a weights file gave a trunk: how many of its tensors it covered, and which it left out or added."""
+
+    covered: int
+    expected: int
+    missing: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        left = f"; missing: {', '.join(self.missing[:5])}" if self.missing else ""
+        extra = f"; {len(self.unused)} tensors of the file belong to layers after the cut" if self.unused else ""
+        return f"{self.covered} of {self.expected} tensors of the trunk were loaded{left}{extra}"
+
+
+class Trunk(nn.Module):
+    """A network up to one stage: images (n, 3, h, w) -> maps (n, channels, h / stride, w / stride).
+
+    `mean` and `std` are those of the photos it was, or would be, pretrained on.
+    """
+
+    def __init__(self, network: nn.Module, stage: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.network = network
+        self.stage = stage
+        self.channels = channels
+        self.stride = stride
+        self.mean, self.std = IMAGENET_MEAN, IMAGENET_STD
+
+    def forward(self, images: Images) -> Maps:
+        """The maps of the cut stage."""
+        maps: Maps = self.network.forward_intermediates(  # type: ignore[operator]
+            images, indices=[self.stage], intermediates_only=True, stop_early=True
+        )[0]
+        return maps
+
+
+class AlexNetTrunk(nn.Module):
+    """torchvision's AlexNet up to conv5, without its last ReLU and pooling, as the benchmark code cuts it."""
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.channels = 256
+        self.stride = 16
+        self.mean, self.std = IMAGENET_MEAN, IMAGENET_STD
+
+    def forward(self, images: Images) -> Maps:
+        """Maps of 256 channels."""
+        maps: Maps = self.features(images)
+        return maps
+
+
+def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
+    """A backbone by name, cut after `cut`; `pretrained` takes ImageNet weights from the local hub cache or hub.
+
+    Raises RecipeError for an unknown name or cut, WeightsError where pretrained weights cannot be reached.
+    """
+    if name == "alexnet":
+        return _alexnet(cut, pretrained)
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, [*timm.list_models(), "alexnet"], n=3)
+        hint = f"; near to it are {', '.join(close)}" if close else ""
+        raise RecipeError(f"There is no backbone named {name!r}{hint}. Any model of timm, or alexnet, can be used.")
+    network: Any = _timm_network(name, pretrained)
+    looks = network.pretrained_cfg
+    stages = [str(info["module"]) for info in network.feature_info]
+    stage = _stage(name, cut, stages)
+    info = network.feature_info[stage]
+    network.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
+    trunk = Trunk(network, stage, int(info["num_chs"]), int(info["reduction"]))
+    trunk.mean, trunk.std = tuple(looks.get("mean", IMAGENET_MEAN)), tuple(looks.get("std", IMAGENET_STD))
+    return trunk
+
+
+def load_trunk_weights(trunk: nn.Module, path: Path) -> Coverage:
+    """Fill a trunk from a file of weights (safetensors, or a PyTorch state dict read without running code).
+
+    A file that covers only part is accepted and the report says what it covered; a file that covers none, or
+    whose shapes differ, is another network's: WeightsError.
+    """
+    state = read_state(path)
+    network = trunk.network if isinstance(trunk, Trunk) else trunk
+    assert isinstance(network, nn.Module)
+    own = network.state_dict()
+    state = _unprefixed(state, own)
+    wrong = [key for key in own if key in state and state[key].shape != own[key].shape]
+    if wrong:
+        key = wrong[0]
+        raise WeightsError(
+            f"{path} belongs to another network: {key} is {tuple(state[key].shape)} there and "
+            f"{tuple(own[key].shape)} in this trunk; choose the backbone the weights were made for."
+        )
+    counted = [key for key in own if not key.endswith("num_batches_tracked")]
+    covered = [key for key in counted if key in state]
+    if not covered:
+        raise WeightsError(
+            f"{path} covers nothing of this trunk: it holds {_some(state)}, where {_some(own)} are expected; "
+            "choose the backbone the weights were made for."
+        )
+    network.load_state_dict({key: state[key].to(own[key].dtype) for key in own if key in state}, strict=False)
+    return Coverage(
+        covered=len(covered),
+        expected=len(counted),
+        missing=tuple(key for key in counted if key not in state),
+        unused=tuple(key for key in state if key not in own),
+    )
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file by name; never runs code from the file. Raises WeightsError."""
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file at {path}; give --weights the path of a .safetensors file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both readers raise many kinds for broken bytes
+        raise WeightsError(
+            f"{path} cannot be read as weights ({' '.join(str(error).split())[:200]}); "
+            "a .safetensors file or a PyTorch state dict is expected."
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds something other than named tensors; a state dict is expected.")
+    return state
+
+
+def _timm_network(name: str, pretrained: bool) -> nn.Module:
+    if pretrained and not _reachable(name):
+        raise _unreachable(name)
+    try:
+        network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise _unreachable(name) from error
+    return network
+
+
+def _reachable(name: str) -> bool:
+    """Whether a model's weights lie in the cache, or the hub's address is known at all.
+
+    Without this question the hub's client would retry for most of a minute where there is no network.
+    """
+    repository = timm.get_pretrained_cfg_value(name, "hf_hub_id")
+    files = ("model.safetensors", "pytorch_model.bin")
+    if getproxies():  # a proxy looks names up for us, and they may mean nothing here
+        return True
+    if not repository or any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(hub.ENDPOINT).hostname, None)
+    except OSError:
+        return False
+    return True
+
+
+def _unreachable(name: str) -> WeightsError:
+    return WeightsError(
+        f"The ImageNet weights of {name} are neither in the local cache ({_hub_cache()}) nor can they be "
+        "downloaded; give a file with --weights FILE, or start from random weights with --set pretrained=none."
+    )
+
+
+def _hub_cache() -> str:
+    return os.environ.get("HF_HOME", "~/.cache/huggingface")
+
+
+def _stage(name: str, cut: str, stages: list[str]) -> int:
+    wanted = _STAGE_ALIASES.get(cut, cut)
+    if wanted == "last":
+        return len(stages) - 1
+    if wanted in stages:
+        return stages.index(wanted)
+    raise RecipeError(f"{name} has no stage {cut!r} to cut after; it has: {', '.join(stages)}, or 'last'.")
+
+
+def _alexnet(cut: str, pretrained: bool) -> nn.Module:
+    from torchvision import models  # several seconds to import, needed by this network alone
+
+    if cut not in {"conv5", "last"}:
+        raise RecipeError(f"alexnet has no stage {cut!r} to cut after; it has: conv5, or 'last'.")
+    try:
+        weights = models.AlexNet_Weights.IMAGENET1K_V1 if pretrained else None
+        network = models.alexnet(weights=weights)
+    except Exception as error:
+        raise _unreachable("alexnet") from error
+    return AlexNetTrunk(network.features[:-2])
+
+
+def _unprefixed(state: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same tensors without a wrapper's prefix (module., model., backbone.), if that is what hides them."""
+    for prefix in ("", "module.", "model.", "backbone.", "network."):
+        cut = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if any(key in own for key in cut):
+            return cut
+    return state
+
+
+def _some(state: dict[str, torch.Tensor]) -> str:
+    return ", ".join(list(state)[:3]) + " ..." if state else "nothing"

@@ -1,0 +1,97 @@
+"""The run folder: recipe.yaml, weights.safetensors and preprocess.json are all an encoder needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from geofix import recipes
+from geofix.errors import WeightsError
+from geofix.files import write_atomically, write_json
+from geofix.models.backbones import read_state
+from geofix.models.encoder import Encoder, build
+from geofix.transforms import Preprocess
+
+RECIPE, WEIGHTS, PREPROCESS, SCORES = "recipe.yaml", "weights.safetensors", "preprocess.json", "scores.json"
+FILES = (RECIPE, PREPROCESS, WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An encoder with where it came from and the fingerprint that its descriptors carry.
+
+    The fingerprint is a hash of weights, recipe and preprocessing: equal fingerprints, equal descriptors.
+    """
+
+    folder: Path
+    encoder: Encoder = field(repr=False)
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """The recipe's name and the fingerprint's start, for people."""
+        return f"{self.encoder.recipe.name} ({self.fingerprint[:8]})"
+
+
+def save_run(encoder: Encoder, folder: Path) -> Run:
+    """Write the three files (weights last, so that a folder with weights is whole). Raises StorageError."""
+    state = {key: value.detach().contiguous().cpu() for key, value in encoder.state_dict().items()}
+    write_atomically(folder / RECIPE, encoder.recipe.to_yaml())
+    write_json(folder / PREPROCESS, encoder.preprocess.to_dict())
+    write_atomically(folder / WEIGHTS, save(state))
+    return Run(folder, encoder, fingerprint(folder))
+
+
+def load_run(folder: Path) -> Run:
+    """The run in a folder, ready to encode. Raises WeightsError that names what is missing or damaged."""
+    if not folder.is_dir():
+        raise WeightsError(f"There is no run folder at {folder}; make one with `geofix train RECIPE --out {folder}`.")
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"{folder} is no whole run folder: {', '.join(missing)} is missing; "
+            "it may come from a run that was stopped: run the same train command again."
+        )
+    if not (folder / RECIPE).stat().st_size:
+        raise WeightsError(f"{folder / RECIPE} is empty; copy the whole run folder again.")
+    recipe = recipes.load(str(folder / RECIPE))
+    try:
+        preprocess = Preprocess.from_dict(dict(json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{folder / PREPROCESS} is damaged ({error}); copy the run again.") from error
+    encoder = build(recipe, pretrained=False)
+    encoder.preprocess = preprocess
+    _fill(encoder, read_state(folder / WEIGHTS), folder / WEIGHTS)
+    return Run(folder, encoder.eval(), fingerprint(folder))
+
+
+def fingerprint(folder: Path) -> str:
+    """The hash of a run's three files, 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in FILES:
+        data = (folder / name).read_bytes()
+        digest.update(f"{name} {len(data)}\n".encode())
+        digest.update(data)
+    return digest.hexdigest()[:32]
+
+
+def copy_run(run: Run, folder: Path) -> None:
+    """The run's three files in another folder, weights last. Raises StorageError."""
+    for name in FILES:
+        write_atomically(folder / name, (run.folder / name).read_bytes())
+
+
+def _fill(encoder: Encoder, state: dict[str, torch.Tensor], path: Path) -> None:
+    own = encoder.state_dict()
+    foreign = sorted(set(own) ^ set(state)) or [key for key in own if own[key].shape != state[key].shape]
+    if foreign:
+        raise WeightsError(
+            f"{path} does not fit the recipe beside it ({foreign[0]} differs); the two files belong to "
+            "different runs: copy the whole run folder again."
+        )
+    encoder.load_state_dict(state)

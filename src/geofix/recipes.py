@@ -1,0 +1,174 @@
+"""Recipe: every choice of one run, in one frozen value that is saved beside the weights.
+
+No other place holds a hyperparameter. Recipes are YAML files; those that come with geofix are known by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from geofix.errors import RecipeError
+
+PoolingName = Literal["gem", "netvlad", "mac", "spoc", "rmac"]
+L2Where = Literal["before_pool", "after_pool", "none"]
+Precision = Literal["fp32", "bf16"]
+
+
+class Recipe(BaseModel):
+    """What an encoder is made of and how it is run. Frozen; an unknown key or an impossible value is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "unnamed"  # the recipe's own name, for tables
+    task: Literal["places"] = "places"
+
+    backbone: str = "resnet18"  # any timm model, or torchvision's alexnet
+    cut: str = "layer3"  # the stage whose output is pooled: a name of the backbone, "conv4", "conv5" or "last"
+    pretrained: Literal["imagenet", "file", "none"] = "imagenet"  # where the trunk starts; "none": seeded random
+    weights: str | None = None  # the file it started from and what that covered, written by train
+    pooling: PoolingName = "gem"
+    gem_p: float = Field(default=3.0, gt=0)  # GeM's exponent at the start
+    gem_p_learnable: bool = True
+    netvlad_clusters: int = Field(default=64, ge=2)
+    netvlad_photos: int = Field(default=500, ge=1)  # photos sampled to place the clusters
+    netvlad_locations: int = Field(default=100, ge=1)  # local descriptors sampled from each
+    rmac_levels: int = Field(default=3, ge=1)
+    l2: L2Where = "before_pool"  # L2 over channels before pooling (the papers), or over the descriptor after
+    projection: int | None = Field(default=None, ge=1)  # length after a linear layer and L2; none leaves it out
+
+    image_size: tuple[int, int] = (480, 640)  # rows x columns, written HxW
+    mean: tuple[float, float, float] | None = None  # of RGB in 0..1; none: what the backbone was pretrained with
+    std: tuple[float, float, float] | None = None
+
+    seed: int = Field(default=0, ge=0)
+    precision: Precision = "fp32"  # of the trunk's arithmetic when photos are encoded
+    batch_size: int = Field(default=4, ge=1)  # triplets a step in the papers
+    epochs: int = Field(default=0, ge=0)  # 0 writes the untrained run
+    learning_rate: float = Field(default=1e-5, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _size(cls, value: object) -> object:
+        """Accept 480x640 as well as [480, 640]."""
+        if isinstance(value, str):
+            rows, cross, columns = value.lower().partition("x")
+            if cross and rows.strip().isdigit() and columns.strip().isdigit():
+                value = (int(rows), int(columns))
+            else:
+                raise ValueError("a size is written HxW, for example 480x640")
+        if isinstance(value, list | tuple) and any(isinstance(n, int) and not 32 <= n <= 4096 for n in value):
+            raise ValueError("rows and columns must be 32..4096")
+        return value
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML that `parse` reads back to an equal recipe."""
+        fields = self.model_dump(mode="json")
+        fields["image_size"] = f"{self.image_size[0]}x{self.image_size[1]}"
+        return str(yaml.safe_dump(fields, sort_keys=False))
+
+
+def parse(text: str, where: str) -> Recipe:
+    """A recipe from YAML text. Raises RecipeError that names `where`, the key and what is allowed."""
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{where} is not valid YAML ({_one_line(error)}); a recipe is a list of `key: value`."
+        ) from error
+    if fields is None:
+        fields = {}
+    if not isinstance(fields, dict):
+        raise RecipeError(f"{where} holds a {type(fields).__name__}; a recipe is a list of `key: value`.")
+    return _validated(fields, where)
+
+
+def load(name_or_path: str) -> Recipe:
+    """A recipe by the name of a built-in one or by file path. Raises RecipeError that names the nearest."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        try:
+            return parse(path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            raise RecipeError(f"Recipe {path} cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"Recipe {path} is not text; a YAML file is expected.") from error
+    built_in = _built_in()
+    if name_or_path not in built_in:
+        raise RecipeError(
+            f"There is no recipe named {name_or_path!r}{_nearest(name_or_path, built_in)}; "
+            f"built in are: {', '.join(sorted(built_in))}. A path to a .yaml file works too."
+        )
+    return parse(built_in[name_or_path].read_text(encoding="utf-8"), f"recipe {name_or_path}")
+
+
+def names() -> list[str]:
+    """The names of the built-in recipes."""
+    return sorted(_built_in())
+
+
+def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
+    """The recipe with `key=value` settings applied, values read as YAML. Raises RecipeError."""
+    fields = recipe.model_dump()
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise RecipeError(f"--set {setting!r} has no '='; write --set key=value, for example image_size=320x320.")
+        fields[key.strip()] = _yaml_value(value, setting)
+    return _validated(fields, "--set")
+
+
+def _yaml_value(text: str, setting: str) -> object:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {setting!r} has a value that cannot be read ({_one_line(error)}).") from error
+    # YAML 1.1 reads 1e-5 as text; a number is meant.
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _validated(fields: dict[Any, Any], where: str) -> Recipe:
+    known = list(Recipe.model_fields)
+    for key in fields:
+        if key not in known:
+            raise RecipeError(
+                f"{where} sets {key!r}, which is no key of a recipe{_nearest(str(key), known)}; "
+                f"the keys are: {', '.join(known)}."
+            )
+    try:
+        return Recipe.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "recipe"
+        message = str(first["msg"]).removeprefix("Value error, ")
+        raise RecipeError(f"{where} sets {key} to {first['input']!r}: {message}.") from error
+
+
+def _nearest(name: str, known: object) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)  # type: ignore[call-overload]
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _built_in() -> dict[str, Traversable]:
+    """The shipped recipe files by name, from the wheel or, in a checkout, from the folder `recipes`."""
+    packaged = resources.files("geofix") / "builtin_recipes"
+    folder: Traversable = packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
+    if not folder.is_dir():
+        return {}
+    return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

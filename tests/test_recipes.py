@@ -1,0 +1,132 @@
+"""Recipes: what is accepted, what is refused and how the refusal helps."""
+
+from pathlib import Path
+
+import pytest
+
+from geofix import recipes
+from geofix.errors import RecipeError
+from geofix.recipes import Recipe
+
+NAMES = recipes.names()
+
+
+def test_the_built_in_ones_are_there() -> None:
+    assert {"resnet18-gem", "resnet18-netvlad"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_built_in_recipe_parses_and_says_its_own_name(name: str) -> None:
+    assert recipes.load(name).name == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_yaml_round_trip(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipes.parse(recipe.to_yaml(), "again") == recipe
+
+
+def test_yaml_round_trip_of_every_field_changed() -> None:
+    recipe = Recipe(
+        name="é: [x]", backbone="vgg16", cut="last", pretrained="file", weights="w: # 1", pooling="netvlad",
+        gem_p=2.5, gem_p_learnable=False, netvlad_clusters=7, netvlad_photos=3, netvlad_locations=9, rmac_levels=2,
+        l2="none", projection=5, image_size=(64, 96), mean=(0.1, 0.2, 0.3), std=(1, 2, 3), seed=9, precision="bf16",
+        batch_size=1, epochs=3, learning_rate=1e-7, weight_decay=0.5,
+    )  # fmt: skip
+    assert recipes.parse(recipe.to_yaml(), "again") == recipe
+    assert all(getattr(recipe, name) != field.default for name, field in Recipe.model_fields.items() if name != "task")
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"'resnet18-gm' \(did you mean 'resnet18-gem'\?\); built in are: .*netvlad"):
+        recipes.load("resnet18-gm")
+    with pytest.raises(RecipeError, match="built in are"):
+        recipes.load("")
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"'poolling', which is no key .*did you mean 'pooling'"):
+        recipes.parse("poolling: gem", "x.yaml")
+    with pytest.raises(RecipeError, match=r"--set sets 'learningrate'.*did you mean 'learning_rate'"):
+        recipes.with_settings(Recipe(), ["learningrate=1"])
+    with pytest.raises(RecipeError, match="sets 17, which is no key"):
+        recipes.parse("17: 3", "x.yaml")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "pooling=max", "gem_p=0", "gem_p=-1", "netvlad_clusters=1", "netvlad_clusters=2.5", "seed=-1", "seed=x",
+        "precision=fp16", "epochs=-1", "learning_rate=0", "learning_rate=fast", "weight_decay=-1", "batch_size=0",
+        "image_size=480", "image_size=480x", "image_size=axb", "image_size=16x64", "image_size=64x5000",
+        "image_size=[64]", "image_size=[64, 64, 64]", "image_size=-64x64", "image_size=", "pretrained=yes",
+        "l2=maybe", "projection=0", "mean=[1, 2]", "std=7", "task=country", "name=[1]", "gem_p_learnable=perhaps",
+    ],
+)  # fmt: skip
+def test_wrong_values_name_the_key(setting: str) -> None:
+    with pytest.raises(RecipeError, match=f"--set sets {setting.split('=')[0]}"):
+        recipes.with_settings(Recipe(), [setting])
+
+
+@pytest.mark.parametrize("text", ["480x640", "480X640", " 480 x 640 ", "[480, 640]"])
+def test_sizes_are_rows_x_columns(text: str) -> None:
+    assert recipes.with_settings(Recipe(), [f"image_size={text}"]).image_size == (480, 640)
+
+
+def test_a_number_that_yaml_takes_for_text_is_a_number() -> None:
+    assert recipes.with_settings(Recipe(), ["learning_rate=1e-5"]).learning_rate == 1e-5
+    assert recipes.parse("learning_rate: 1e-5", "x.yaml").learning_rate == 1e-5
+
+
+def test_settings_apply_in_order_and_leave_the_recipe_as_it_was() -> None:
+    recipe = Recipe()
+    changed = recipes.with_settings(recipe, ["seed=1", " seed =2", "projection=null"])
+    assert (recipe.seed, changed.seed, changed.projection) == (0, 2, None)
+
+
+def test_a_setting_without_an_equals_sign() -> None:
+    with pytest.raises(RecipeError, match=r"'seed' has no '='"):
+        recipes.with_settings(Recipe(), ["seed"])
+
+
+def test_a_setting_that_is_no_yaml() -> None:
+    with pytest.raises(RecipeError, match="cannot be read"):
+        recipes.with_settings(Recipe(), ["mean=[1, 2"])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a: [1", "is not valid YAML"),
+        ("- a\n- b", "holds a list"),
+        ("just text", "holds a str"),
+        ("!!python/object/apply:os.system ['true']", "is not valid YAML"),
+        ("\x00", "is not valid YAML"),
+    ],
+)
+def test_text_that_is_no_recipe(text: str, what: str) -> None:
+    with pytest.raises(RecipeError, match=f"x.yaml {what}"):
+        recipes.parse(text, "x.yaml")
+
+
+def test_an_empty_recipe_is_the_default_one() -> None:
+    assert recipes.parse("# nothing\n", "x.yaml") == Recipe()
+
+
+def test_files(tmp_path: Path) -> None:
+    good = tmp_path / "mine.yaml"
+    good.write_text("name: mine\nimage_size: 64x96\n", encoding="utf-8")
+    assert recipes.load(str(good)).image_size == (64, 96)
+    with pytest.raises(RecipeError, match="cannot be read"):
+        recipes.load(str(tmp_path / "none.yaml"))
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(RecipeError, match="is not text"):
+        recipes.load(str(binary))
+    with pytest.raises(RecipeError, match="no recipe named"):
+        recipes.load(str(tmp_path))
+
+
+def test_a_recipe_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Recipe().seed = 3  # type: ignore[misc]
