@@ -116,9 +116,7 @@ def made_up(count: int) -> list[Fingerprint]:
     thumbnails = rng.integers(2, 254, (count // 2, 16, 16), dtype=np.uint8)
     bits = [int(one) for one in rng.integers(0, 2**63, count // 2)]
     originals = [Fingerprint(b"%d" % at, bits[at], thumbnails[at]) for at in range(count // 2)]
-    copies = [
-        Fingerprint(b"c%d" % at, one.bits ^ 0b10011, one.thumbnail + 1) for at, one in enumerate(originals)
-    ]
+    copies = [Fingerprint(b"c%d" % at, one.bits ^ 0b10011, one.thumbnail + 1) for at, one in enumerate(originals)]
     return originals + copies
 
 
@@ -203,9 +201,7 @@ def test_a_sequence_within_a_pool(tmp_path: Path) -> None:
 
 
 def test_places_are_no_leak(tmp_path: Path) -> None:
-    for at, name in enumerate(
-        ("a/day_1.jpg", "a/night_1.jpg", "b/day_1.jpg", "b/night_1.jpg", "c/night_1.jpg")
-    ):
+    for at, name in enumerate(("a/day_1.jpg", "a/night_1.jpg", "b/day_1.jpg", "b/night_1.jpg", "c/night_1.jpg")):
         put(tmp_path / name, save_jpeg(blobs(at)))
     report = check(open_dataset(tmp_path, split_by_time=True))
     assert report.leaks == ()

@@ -97,9 +97,7 @@ def test_no_usable_row(tmp_path: Path) -> None:
 
 
 def test_missing_columns_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"has the columns file, country but none for lat and lon; .*latitude"
-    ):
+    with pytest.raises(DataError, match=r"has the columns file, country but none for lat and lon; .*latitude"):
         read(table(tmp_path, "file,country\na.jpg,GB\n"))
 
 
@@ -119,9 +117,7 @@ def test_what_is_no_table(tmp_path: Path, data: bytes, said: str) -> None:
 
 def test_a_proven_swap_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path, "path,Latitude,Lng\na.jpg,151.2,-33.8\nb.jpg,2.3,48.9\nc.jpg,-122.4,37.8\n")
-    with pytest.raises(
-        DataError, match=r"2 of 3 values under 'Latitude' .* all under 'Lng' .*exchange the two names"
-    ):
+    with pytest.raises(DataError, match=r"2 of 3 values under 'Latitude' .* all under 'Lng' .*exchange the two names"):
         read(path)
 
 
@@ -155,9 +151,7 @@ def test_the_real_swapped_tables_are_refused(shared: Path, name: str) -> None:
         read_table(shared / "data" / "im2gps_meta" / name)
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("im2gps3k_places365.csv", 2997), ("yfcc25600_places365.csv", 25600)]
-)
+@pytest.mark.parametrize(("name", "count"), [("im2gps3k_places365.csv", 2997), ("yfcc25600_places365.csv", 25600)])
 def test_the_real_right_tables_are_read(shared: Path, name: str, count: int) -> None:
     found = read_table(shared / "data" / "im2gps_meta" / name)
     assert (len(found.rows), found.problems) == (count, ())

@@ -86,6 +86,6 @@ def test_webcams(shared: Path) -> None:
     split = plain_places.read(root, split_by_time=True).split("all")
     assert len(split.gallery) + len(split.queries) == len(plain_places.read(root).photos) == 213
     mark = benchmark(split)
-    assert {
-        query.place for query, rows in zip(mark.queries, mark.relevant, strict=True) if not len(rows)
-    } == {"distractor1"}
+    assert {query.place for query, rows in zip(mark.queries, mark.relevant, strict=True) if not len(rows)} == {
+        "distractor1"
+    }

@@ -349,3 +349,12 @@ def test_saving_is_repeatable_and_quiet() -> None:
         warnings.simplefilter("error")
         assert save_jpeg(BLOBS) == save_jpeg(BLOBS.copy())
     assert b"Exif" not in JPEG
+
+
+def test_resized_while_decoding_is_resized_after_decoding() -> None:
+    rng = np.random.default_rng(3)
+    jpeg = save_jpeg(rng.integers(0, 255, (300, 410, 3), dtype=np.uint8))
+    for size in ((40, 60), (300, 410), (500, 333)):
+        once = read_pixels(jpeg, target=size, exactly=True)
+        assert once.shape == (*size, 3)
+        np.testing.assert_array_equal(once, resized(read_pixels(jpeg, target=size), size))

@@ -14,9 +14,7 @@ from geofix.photos import Photo
 from geofix.positions import Position
 
 
-def photo(
-    name: str, position: Position | None = None, place: str | None = None, group: str | None = None
-) -> Photo:
+def photo(name: str, position: Position | None = None, place: str | None = None, group: str | None = None) -> Photo:
     return Photo(name, Path(name), position, place=place, group=group)
 
 
@@ -30,11 +28,7 @@ def scattered(count: int, centre: Position, seed: int, letter: str) -> tuple[Pho
 
 def naive(split: Split, low_m: float, high_m: float) -> list[list[int]]:
     return [
-        [
-            row
-            for row, other in enumerate(split.gallery)
-            if low_m <= query.position.metres_to(other.position) <= high_m
-        ]
+        [row for row, other in enumerate(split.gallery) if low_m <= query.position.metres_to(other.position) <= high_m]
         for query in split.queries
     ]
 
@@ -70,8 +64,7 @@ def test_relevant_against_a_naive_loop(centre: Position) -> None:
 
 def line(*offsets_m: float) -> tuple[Photo, ...]:
     return tuple(
-        photo(f"p{at}", Position.from_utm(5e5 + offset_m, 5e6, 31, "T"))
-        for at, offset_m in enumerate(offsets_m)
+        photo(f"p{at}", Position.from_utm(5e5 + offset_m, 5e6, 31, "T")) for at, offset_m in enumerate(offsets_m)
     )
 
 

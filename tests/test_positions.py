@@ -134,9 +134,7 @@ def test_area() -> None:
     assert area_km2(points) == pytest.approx(2.0, rel=0.08)  # the plane's north is 2.3 degrees off here
     assert area_km2(points[:0]) == 0.0 and area_km2(points[:1]) == 0.0
     assert area_km2(np.array([[10.0, 179.999], [10.001, -179.999]])) < 0.1
-    assert area_km2(np.array([[-90.0, -180.0], [0.0, 0.0], [90.0, 180.0]])) == pytest.approx(
-        510_065_600, rel=1e-3
-    )
+    assert area_km2(np.array([[-90.0, -180.0], [0.0, 0.0], [90.0, 180.0]])) == pytest.approx(510_065_600, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -143,20 +143,23 @@ def read_pixels(
     name: str | None = None,
     *,
     target: tuple[int, int] | None = None,
+    exactly: bool = False,
     huge: bool = False,
 ) -> Pixels:
     """Decode one photo: RGB, upright (EXIF orientation applied), 8 bit.
 
     `target` (rows, columns) is the size it will be resized to: a JPEG is then decoded at the smallest
-    DCT scale that keeps at least twice that size, which is much faster for large photos. `huge=True` lifts
-    the pixel limit, for orthophotos. Animations give their first frame, transparency is dropped, 16-bit grey
-    keeps its upper 8 bits. Raises PhotoError.
+    DCT scale that keeps at least twice that size, which is much faster for large photos. With `exactly` it
+    is resized to it here, as `resized` would. `huge=True` lifts the pixel limit, for orthophotos. Animations
+    give their first frame, transparency is dropped, 16-bit grey keeps its upper 8 bits. Raises PhotoError.
     """
     name = name or (str(source) if isinstance(source, Path) else "the photo")
     data = read_bytes(source) if isinstance(source, Path) else source
     with _opened(data, name, huge) as image:
         try:
-            return _decoded(image, target, huge)
+            upright = _decoded(image, target, huge)
+            # Before the pixels leave Pillow: handing over a large photo costs more than resizing it.
+            return np.array(_at_size(upright, target) if exactly and target else upright)
         except Exception as error:  # decoders raise whatever the broken bytes provoke; none may end a batch
             raise PhotoError(
                 f"{name} is damaged: its {image.format} data end or break early ({error}); copy it again."
@@ -167,8 +170,7 @@ def resized(pixels: Pixels, size: tuple[int, int]) -> ResizedPixels:
     """Pixels at (rows, columns), bilinear with anti-aliasing; the same array when the size is right."""
     if pixels.shape[:2] == size:
         return pixels
-    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return np.asarray(_at_size(Image.fromarray(pixels), size))
 
 
 def thumbnail_jpeg(path: Path, longest_side: int, quality: int = 80) -> bytes:
@@ -326,7 +328,12 @@ def _parse_exif(image: Image.Image) -> None:
             exif.get_ifd(block)
 
 
-def _decoded(image: Image.Image, target: tuple[int, int] | None, huge: bool) -> Pixels:
+def _at_size(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    rows, columns = size
+    return image.resize((columns, rows), Image.Resampling.BILINEAR)
+
+
+def _decoded(image: Image.Image, target: tuple[int, int] | None, huge: bool) -> Image.Image:
     if target is not None:
         rows, columns = target
         if _orientation(image) in _QUARTER_TURNED:
@@ -334,7 +341,7 @@ def _decoded(image: Image.Image, target: tuple[int, int] | None, huge: bool) -> 
         image.draft("RGB", (2 * columns, 2 * rows))
     _load(image, huge)  # before asking for the orientation: Pillow turns TIFFs itself and forgets theirs
     turn = _UPRIGHT.get(_orientation(image))
-    return np.array(_as_rgb(image if turn is None else image.transpose(turn)))
+    return _as_rgb(image if turn is None else image.transpose(turn))
 
 
 def _orientation(image: Image.Image) -> int:

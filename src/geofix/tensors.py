@@ -9,7 +9,7 @@ Images = Float[Tensor, "n 3 h w"]
 PixelBatch = UInt8[Tensor, "n 3 h w"]
 """Photos as decoded, 0..255."""
 
-Maps = Float[Tensor, "n c h w"]
+Maps = Float[Tensor, "n c rows columns"]
 """What a backbone makes of images: c channels over a coarse grid."""
 
 Pooled = Float[Tensor, "n d"]
