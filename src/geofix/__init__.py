@@ -1,0 +1,108 @@
+"""geofix: where was this photo taken, and how sure is the answer?
+
+    run = geofix.load_run(Path("my-run"))
+    indexed = geofix.index([Path("photos")], run, Path("my-atlas"))
+    [fix] = geofix.locate([Path("photo.jpg")], indexed.atlas)
+
+The names below are all there is; each is imported when it is first used, so that `import geofix` takes no time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from geofix.version import __version__
+
+if TYPE_CHECKING:
+    from geofix.atlas.store import Atlas
+    from geofix.data.layouts import open_dataset
+    from geofix.data.places import Benchmark, Dataset, Place
+    from geofix.encode import encode
+    from geofix.errors import GeofixError
+    from geofix.evaluate import Scores, compare, evaluate
+    from geofix.fixes import Fix, Match
+    from geofix.index import index
+    from geofix.locate import Near, locate
+    from geofix.models.encoder import Encoder
+    from geofix.models.runs import Run, load_run
+    from geofix.photos import Photo
+    from geofix.positions import Position
+    from geofix.recipes import Recipe
+    from geofix.train import train
+
+_HOMES = {
+    "Atlas": "atlas.store",
+    "Benchmark": "data.places",
+    "Dataset": "data.places",
+    "Encoder": "models.encoder",
+    "Fix": "fixes",
+    "GeofixError": "errors",
+    "Match": "fixes",
+    "Near": "locate",
+    "Photo": "photos",
+    "Place": "data.places",
+    "Position": "positions",
+    "Recipe": "recipes",
+    "Run": "models.runs",
+    "Scores": "evaluate",
+    "compare": "evaluate",
+    "encode": "encode",
+    "evaluate": "evaluate",
+    "index": "index",
+    "load_run": "models.runs",
+    "locate": "locate",
+    "open_dataset": "data.layouts",
+    "train": "train",
+}
+__all__ = [
+    "Atlas",
+    "Benchmark",
+    "Dataset",
+    "Encoder",
+    "Fix",
+    "GeofixError",
+    "Match",
+    "Near",
+    "Photo",
+    "Place",
+    "Position",
+    "Recipe",
+    "Run",
+    "Scores",
+    "__version__",
+    "compare",
+    "encode",
+    "evaluate",
+    "index",
+    "load_run",
+    "locate",
+    "open_dataset",
+    "train",
+]
+
+
+class _Package(ModuleType):
+    """The package, in which the verbs are functions although modules of the same names exist.
+
+    Python sets `geofix.locate` to the module when that is imported; a property comes before that attribute, so
+    `geofix.locate` is the function whatever was imported first.
+    """
+
+
+def _public(name: str) -> property:
+    def get(package: ModuleType) -> Any:
+        return getattr(importlib.import_module(f"{package.__name__}.{_HOMES[name]}"), name)
+
+    def ignore_submodule(package: ModuleType, value: object) -> None:
+        if not isinstance(value, ModuleType):
+            raise AttributeError(f"{package.__name__}.{name} is not to be replaced")
+
+    return property(get, ignore_submodule)
+
+
+for _name in _HOMES:
+    setattr(_Package, _name, _public(_name))
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,428 @@
+"""Atlas: a folder with one Lance table of descriptors and positions, and the encoder that made them.
+
+ATLAS/atlas.json       schema version, encoder fingerprint, calibration
+ATLAS/encoder/         the run's recipe, preprocessing and weights: an atlas needs nothing from elsewhere
+ATLAS/photos.lance/    vector, lat, lon, path, sha256, heading, time, source, group
+The one door to LanceDB.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lancedb
+import lancedb.index
+import numpy as np
+import pyarrow as pa
+
+from geofix.atlas.calibration import Calibration
+from geofix.atlas.consensus import METHOD
+from geofix.errors import AtlasError, DataError, StorageError, storage_error
+from geofix.files import write_json
+from geofix.models.runs import Run, copy_run, load_run
+from geofix.photos import Photo
+from geofix.positions import Position, geodesic_m
+from geofix.search import nearest
+from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
+
+SCHEMA_VERSION = 1
+MANIFEST, ENCODER, TABLE = "atlas.json", "encoder", "photos"
+_KEPT_HISTORY = timedelta(hours=1)  # older table versions are of no use, younger ones may be being read
+_M_PER_DEGREE = 110_500.0  # less than any real degree of latitude (110 574 m at the equator): no box cuts a circle
+# What a disk or its permissions refuse; anything else that goes wrong in LanceDB is about the table's content.
+_STORAGE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A photo as it goes into the atlas: with its position, its bytes' hash and size, and their time."""
+
+    photo: Photo
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The atlas in memory, column by column: n photos with vectors (n, d) and positions (n, 2)."""
+
+    vectors: DescriptorRows
+    latlons: LatLons
+    paths: tuple[str, ...]
+    headings_deg: np.ndarray
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def near(self, centre: Position, radius_m: float) -> Rows:
+        """The rows within `radius_m` of a position."""
+        here = np.broadcast_to(np.array([[centre.lat, centre.lon]]), self.latlons.shape)
+        return self.take(np.flatnonzero(geodesic_m(here, self.latlons) <= radius_m))
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Some rows, in the order given."""
+        return Rows(
+            np.ascontiguousarray(self.vectors[rows]),
+            self.latlons[rows],
+            tuple(self.paths[row] for row in rows),
+            self.headings_deg[rows],
+            tuple(self.groups[row] for row in rows),
+        )
+
+    def search(self, descriptors: DescriptorRows, k: int) -> tuple[Distances, Neighbours]:
+        """The k nearest rows of each descriptor, exact."""
+        return nearest(descriptors, self.vectors, k)
+
+
+class Atlas:
+    """An atlas folder, opened. Every change is one commit of the table: after a kill it is in or it is not."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    def __repr__(self) -> str:
+        return f"Atlas({str(self.folder)!r}, encoder={self.fingerprint[:8]})"
+
+    @classmethod
+    def open(cls, folder: Path) -> Atlas:
+        """An existing atlas. Raises AtlasError when it is missing, foreign, damaged or from the future."""
+        path = folder / MANIFEST
+        if not folder.is_dir():
+            raise AtlasError(f"There is no atlas at {folder}; make one with `geofix index PHOTOS --atlas {folder}`.")
+        if not path.is_file():
+            raise AtlasError(f"{folder} is no atlas: it has no {MANIFEST}; choose the folder `geofix index` wrote.")
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            version = int(manifest["schema_version"])
+            str(manifest["encoder"]["fingerprint"]), int(manifest["encoder"]["length"])
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise AtlasError(
+                f"{path} is damaged ({type(error).__name__}: {error}); restore it from a copy, or index into a "
+                "new folder."
+            ) from error
+        if version > SCHEMA_VERSION:
+            raise AtlasError(
+                f"{folder} was written by a newer geofix (schema {version}, this one reads {SCHEMA_VERSION}); "
+                "update geofix."
+            )
+        return cls(folder, manifest)
+
+    @classmethod
+    def open_or_create(cls, folder: Path, run: Run) -> Atlas:
+        """The atlas at `folder`, made if there is none. Raises AtlasError when another encoder filled it, or
+        when the folder holds something else.
+        """
+        if (folder / MANIFEST).exists():
+            atlas = cls.open(folder)
+            atlas.require(run)
+            return atlas
+        strangers = _strangers(folder)
+        if strangers:
+            raise AtlasError(
+                f"{folder} is no atlas and not empty (it holds {strangers[0]}); choose a new folder for the atlas."
+            )
+        copy_run(run, folder / ENCODER)
+        manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "encoder": {
+                "fingerprint": run.fingerprint,
+                "recipe": run.encoder.recipe.name,
+                "pretrained": run.encoder.recipe.pretrained,
+                "length": run.encoder.descriptor_length,
+            },
+            "calibration": None,
+        }
+        write_json(folder / MANIFEST, manifest)
+        return cls(folder, manifest)
+
+    @property
+    def fingerprint(self) -> str:
+        """The encoder whose descriptors lie here."""
+        return str(self.manifest["encoder"]["fingerprint"])
+
+    @property
+    def length(self) -> int:
+        """Numbers a descriptor."""
+        return int(self.manifest["encoder"]["length"])
+
+    def run(self) -> Run:
+        """The encoder that the atlas carries. Raises AtlasError when it is not the one that filled it."""
+        run = load_run(self.folder / ENCODER)
+        self.require(run)
+        return run
+
+    def require(self, run: Run) -> None:
+        """Raises AtlasError when `run` is not the encoder that filled this atlas."""
+        if run.fingerprint != self.fingerprint:
+            raise AtlasError(
+                f"{self.folder} was filled by encoder {self.manifest['encoder'].get('recipe')} "
+                f"({self.fingerprint[:8]}), not by {run.name}; descriptors of two encoders cannot be compared: "
+                "use the encoder of the atlas, or index into a new folder."
+            )
+
+    def known(self) -> dict[str, tuple[int, int]]:
+        """Path -> (size in bytes, time of change) of every photo in the atlas."""
+        if self._table is None:
+            return {}
+        table = self._columns(["path", "size_bytes", "mtime_ns"])
+        sizes = zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True)
+        return dict(zip(table["path"].to_pylist(), sizes, strict=True))
+
+    def hashes(self) -> dict[str, str]:
+        """Path -> SHA-256 of the bytes each photo had when it was indexed."""
+        if self._table is None:
+            return {}
+        table = self._columns(["path", "sha256"])
+        return dict(zip(table["path"].to_pylist(), table["sha256"].to_pylist(), strict=True))
+
+    def put(self, entries: Sequence[Entry], vectors: DescriptorRows) -> None:
+        """Add photos in one commit; a path already there is replaced. Raises AtlasError, StorageError.
+
+        Vectors must be float32: a float64 array would be stored as doubles without a word.
+        """
+        if vectors.dtype != np.float32 or vectors.shape != (len(entries), self.length):
+            raise ValueError(f"expected float32 ({len(entries)}, {self.length}), found {vectors.dtype} {vectors.shape}")
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(bad):
+            raise AtlasError(
+                f"The descriptor of {entries[bad[0]].photo.path} holds a value that is no number; nothing of this "
+                "part was stored: check the encoder's weights."
+            )
+        if not entries:
+            return
+        # The last of several entries of one path counts, as if they had come one after the other.
+        last = sorted({str(entry.photo.path): row for row, entry in enumerate(entries)}.values())
+        entries, vectors = [entries[row] for row in last], vectors[last]
+        table = self._table
+        if table is None:
+            table = self._guarded(lambda: self._database.create_table(TABLE, schema=_schema(self.length)))
+            self.__dict__["_table"] = table
+        # What was learned on other contents must not outlive them, not even a kill right after this commit.
+        if self.manifest.get("calibration") is not None:
+            self.set_calibration(None)
+        rows = _as_arrow(entries, vectors)
+        merge = table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
+        self._guarded(lambda: merge.execute(rows))
+        self.__dict__.pop("rows", None)
+
+    def remove(self, paths: Sequence[str]) -> int:
+        """Take photos out by path, in one commit; returns how many were there. The calibration is dropped."""
+        gone = sorted(set(paths) & set(self.known()))
+        if not gone:
+            return 0
+        quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in gone)
+        table = self._table
+        assert table is not None
+        self._guarded(lambda: table.delete(f"path IN ({quoted})"))
+        self.__dict__.pop("rows", None)
+        self.set_calibration(None)
+        return len(gone)
+
+    def compact(self, *, keep_history: bool = False) -> None:
+        """Merge small files, refresh the B-trees on lat and lon, and drop old versions of the table.
+
+        Without `keep_history` removed photos are gone from the disk afterwards, not only from the table.
+        """
+        table = self._table
+        if table is None:
+            return
+        if not keep_history and self._holds_removed_rows:
+            rows = self._columns(None)
+            self._guarded(lambda: table.add(rows, mode="overwrite"))
+        indexed = {column for index in self._guarded(table.list_indices) for column in index.columns}
+        for column in {"lat", "lon"} - indexed:
+            self._guarded(partial(table.create_index, column, config=lancedb.index.BTree()))
+        age = _KEPT_HISTORY if keep_history else timedelta(milliseconds=1)
+        self._guarded(lambda: table.optimize(cleanup_older_than=age))
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The whole atlas in memory. Raises AtlasError when the table is damaged."""
+        if self._table is None:
+            return _rows(_as_arrow([], np.empty((0, self.length), dtype=np.float32)), self.length)
+        return _rows(self._columns(None), self.length)
+
+    def rows_near(self, centre: Position, radius_m: float) -> Rows:
+        """Only the rows within `radius_m`, read through the B-trees on lat and lon."""
+        if self._table is None:
+            return self.rows
+        return _rows(self._columns(None, _box(centre, radius_m)), self.length).near(centre, radius_m)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How evidence becomes confidence and radius on this atlas, if that was measured on what it now holds."""
+        fields = self.manifest.get("calibration")
+        if fields is None or self.manifest.get("calibrated_photos") != self.count():
+            return None
+        if isinstance(fields, dict) and fields.get("method", METHOD) != METHOD:  # learned by another geofix
+            return None
+        return Calibration.from_dict(fields)
+
+    def set_calibration(self, calibration: Calibration | None) -> None:
+        """Store (or drop) the calibration."""
+        self.manifest = {
+            **self.manifest,
+            "calibration": calibration.to_dict() if calibration else None,
+            "calibrated_photos": self.count() if calibration else None,
+        }
+        write_json(self.folder / MANIFEST, self.manifest)
+
+    def count(self) -> int:
+        """How many photos the atlas holds."""
+        table = self._table
+        return 0 if table is None else int(self._guarded(table.count_rows))
+
+    @property
+    def _holds_removed_rows(self) -> bool:
+        """Whether removed rows still lie in the data files, only marked as deleted."""
+        marks = self.folder / f"{TABLE}.lance" / "_deletions"
+        return marks.is_dir() and any(marks.iterdir())
+
+    @cached_property
+    def _database(self) -> Any:
+        return self._guarded(lambda: lancedb.connect(str(self.folder)))
+
+    @cached_property
+    def _table(self) -> Any | None:
+        folder = self.folder / f"{TABLE}.lance"
+        # A kill while the table was being made leaves a folder in which nothing was ever committed.
+        if not folder.exists() or (folder.is_dir() and not [*folder.glob("_versions/*"), *folder.glob("data/*")]):
+            return None
+        if not folder.is_dir():
+            raise self._broken(NotADirectoryError(f"{folder.name} is a file"))
+        table = self._guarded(lambda: self._database.open_table(TABLE))
+        if not self._guarded(lambda: table.schema).equals(_schema(self.length)):
+            raise AtlasError(
+                f"The table of {self.folder} does not have the columns that {MANIFEST} tells of; the two belong to "
+                "different atlases: restore the folder from a copy, or index the photos into a new one."
+            )
+        return table
+
+    def _columns(self, names: list[str] | None, where: str | None = None) -> pa.Table:
+        table = self._table
+        assert table is not None
+
+        def read() -> pa.Table:
+            if names is None and where is None:
+                return table.to_arrow()
+            query = table.search()
+            query = query.where(where) if where else query
+            query = query.select(names) if names else query
+            return query.limit(2**31 - 1).to_arrow()
+
+        return self._guarded(read)
+
+    def _guarded(self, action: Callable[[], T]) -> T:
+        """Run a call of LanceDB, whose errors come as many kinds, and speak about them in one sentence."""
+        try:
+            return action()
+        except OSError as error:
+            if error.errno is not None:
+                raise storage_error(error, self.folder) from error
+            raise self._broken(error) from error
+        except (StorageError, DataError, AtlasError):
+            raise
+        except Exception as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> AtlasError | StorageError:
+        text = " ".join(str(error).split())
+        number = re.search(r"os error (\d+)", text)
+        if number and int(number[1]) in _STORAGE_ERRORS:
+            return storage_error(OSError(int(number[1]), os.strerror(int(number[1]))), self.folder)
+        text = re.sub(r", /\S+\.rs:\d+.*", "", text)  # where in LanceDB's source it happened helps nobody here
+        return AtlasError(
+            f"The table of {self.folder} is damaged ({text[:160]}); restore it from a copy, or index the photos "
+            "into a new folder."
+        )
+
+
+def _schema(length: int) -> pa.Schema:
+    return pa.schema(
+        [
+            pa.field("vector", pa.list_(pa.float32(), length), nullable=False),
+            pa.field("lat", pa.float64(), nullable=False),
+            pa.field("lon", pa.float64(), nullable=False),
+            pa.field("path", pa.string(), nullable=False),
+            pa.field("sha256", pa.string(), nullable=False),
+            pa.field("size_bytes", pa.int64(), nullable=False),
+            pa.field("mtime_ns", pa.int64(), nullable=False),
+            pa.field("heading", pa.float32()),
+            pa.field("time", pa.string()),
+            pa.field("source", pa.string()),
+            pa.field("group", pa.string()),
+        ]
+    )
+
+
+def _as_arrow(entries: Sequence[Entry], vectors: DescriptorRows) -> pa.Table:
+    schema = _schema(vectors.shape[1])
+    flat = pa.array(np.ascontiguousarray(vectors).ravel(), type=pa.float32())
+    photos = [entry.photo for entry in entries]
+    positions = [photo.position for photo in photos]
+    columns: list[Any] = [
+        pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        [position.lat for position in positions if position is not None],
+        [position.lon for position in positions if position is not None],
+        [str(photo.path) for photo in photos],
+        [entry.sha256 for entry in entries],
+        [entry.size_bytes for entry in entries],
+        [entry.mtime_ns for entry in entries],
+        [photo.heading_deg for photo in photos],
+        [photo.taken_at for photo in photos],
+        [photo.source for photo in photos],
+        [photo.group for photo in photos],
+    ]
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _rows(table: pa.Table, length: int) -> Rows:
+    paths = tuple(table["path"].to_pylist())
+    vectors = table["vector"].combine_chunks()
+    if isinstance(vectors, pa.ChunkedArray):
+        vectors = pa.concat_arrays(vectors.chunks) if vectors.num_chunks else pa.array([], vectors.type)
+    flat = np.asarray(vectors.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    groups = table["group"].to_pylist()
+    return Rows(
+        flat.reshape(-1, length),
+        np.stack([table["lat"].to_numpy(), table["lon"].to_numpy()], axis=1).astype(np.float64),
+        paths,
+        np.array([np.nan if value is None else value for value in table["heading"].to_pylist()], dtype=np.float64),
+        tuple(group or path for group, path in zip(groups, paths, strict=True)),
+    )
+
+
+def _box(centre: Position, radius_m: float) -> str:
+    """SQL for a box of degrees that holds the circle; no limit on longitude at the poles and the date line."""
+    lat_deg = radius_m / _M_PER_DEGREE
+    text = f"lat >= {centre.lat - lat_deg} AND lat <= {centre.lat + lat_deg}"
+    shrink = np.cos(np.radians(min(abs(centre.lat) + lat_deg, 90.0)))
+    lon_deg = lat_deg / shrink if shrink > 0.01 else 360.0
+    if centre.lon - lon_deg < -180 or centre.lon + lon_deg > 180:
+        return text
+    return f"{text} AND lon >= {centre.lon - lon_deg} AND lon <= {centre.lon + lon_deg}"
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What in a folder keeps it from becoming an atlas: anything but what a killed `index` may have left."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        return [folder.name]
+    return sorted(
+        entry.name for entry in folder.iterdir() if entry.name != ENCODER and not entry.name.endswith(".part")
+    )

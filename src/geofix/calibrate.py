@@ -1,0 +1,96 @@
+"""calibrate: learn on an atlas what confidence and radius its evidence deserves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from geofix.atlas.calibration import Calibration, calibrate
+from geofix.atlas.consensus import LINK_M, MATCHES, consensus
+from geofix.atlas.store import Atlas, Rows
+from geofix.encode import Progress, encode
+from geofix.errors import AtlasError, DataError, PhotoError
+from geofix.photos import Photo
+from geofix.positions import geodesic_m, latlons
+from geofix.recipes import Precision
+from geofix.search import nearest_without
+from geofix.shapes import Distances, LatLons, Neighbours
+
+_SAMPLE = 1000  # photos of that number know a 90 % quantile to about 2 %
+
+
+def on_itself(rows: Rows) -> Calibration | None:
+    """The calibration of an atlas on its own photos, each located with its own group taken out.
+
+    Photos without anything in reach once their group is gone are no fair question and are left out. None when
+    too few are left. Where the gallery is sparse this is too modest: the next photo is farther from a gallery
+    photo than from a query.
+    """
+    sample = np.arange(len(rows))
+    if len(sample) > _SAMPLE:
+        sample = np.sort(np.random.default_rng(0).choice(len(rows), _SAMPLE, replace=False))
+    groups = np.array(rows.groups)
+    excluded = [np.flatnonzero(groups == groups[row]) for row in sample]
+    fair = [number for number, row in enumerate(sample) if _answerable(rows, int(row), excluded[number])]
+    if not fair:
+        return None
+    sample, excluded = sample[fair], [excluded[number] for number in fair]
+    distances, neighbours = nearest_without(rows.vectors[sample], rows.vectors, MATCHES, excluded)
+    return _learned(rows, distances, neighbours, rows.latlons[sample], "the atlas's own photos")
+
+
+def on_photos(
+    atlas: Atlas,
+    photos: Sequence[Photo],
+    *,
+    precision: Precision | None = None,
+    progress: Progress | None = None,
+    errors: list[PhotoError] | None = None,
+) -> Calibration:
+    """The calibration of an atlas on other photos with known positions, like those it will be asked about.
+
+    One error for each photo that could not be used is appended to `errors`. Raises DataError when they are too
+    few, or when all or none of them are found, so that nothing can be learned; AtlasError for an empty atlas.
+    """
+    rows = atlas.rows
+    if not len(rows):
+        raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
+    known = [photo for photo in photos if photo.position is not None]
+    encoded = encode(atlas.run(), known, precision=precision, progress=progress)
+    truth = latlons([known[row].position for row in encoded.rows if known[row].position is not None])
+    if errors is not None:
+        lost = [photo for photo in photos if photo.position is None]
+        errors += [PhotoError(f"{photo.name} has no position in its name or EXIF to calibrate on.") for photo in lost]
+        errors += encoded.errors
+    distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
+    learned = _learned(rows, distances, neighbours, truth, "held-out photos")
+    if learned is None:
+        raise DataError(
+            f"{len(known)} of {len(photos)} photos have a position, and too few of them were located rightly or too "
+            "few wrongly to learn from; at least 40, with 5 of each kind, are needed."
+        )
+    return learned
+
+
+def _learned(
+    rows: Rows, distances: Distances, neighbours: Neighbours, truth: LatLons, source: str
+) -> Calibration | None:
+    evidence, places = [], []
+    for apart, found in zip(distances, neighbours, strict=True):
+        spot = consensus(rows.latlons[found[found >= 0]], apart[found >= 0])
+        evidence.append(spot.evidence)
+        places.append((spot.lat, spot.lon))
+    if not evidence:
+        return None
+    return calibrate(np.array(evidence), geodesic_m(np.array(places), truth), source)
+
+
+def _answerable(rows: Rows, row: int, gone: np.ndarray) -> bool:
+    """Whether anything lies within reach of a photo once `gone` is out."""
+    # Degrees first: a geodesic to every photo of a large atlas would cost more than the search.
+    close = np.abs(rows.latlons[:, 0] - rows.latlons[row, 0]) < 2 * LINK_M / 111_000
+    close[gone] = False
+    near = np.flatnonzero(close)
+    here = np.broadcast_to(rows.latlons[row], (len(near), 2))
+    return bool((geodesic_m(here, rows.latlons[near]) <= LINK_M).any())

@@ -1,0 +1,130 @@
+"""geofix atlas info, remove, compact and verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geofix.cli import output
+from geofix.errors import AtlasError, PhotoError, UsageError
+from geofix.files import absolute
+
+if TYPE_CHECKING:
+    from geofix.atlas.store import Atlas
+
+app = typer.Typer(help="Look after an atlas.", no_args_is_help=True, rich_markup_mode=None)
+ATLAS = typer.Argument(help="The atlas folder.")
+
+
+@app.command()
+def info(atlas: Annotated[Path, ATLAS]) -> None:
+    """What the atlas holds: photos, area, encoder, size on disk, calibration."""
+    from geofix.positions import area_km2
+
+    opened = _open(atlas)
+    rows = opened.rows
+    size = sum(file.stat().st_size for file in atlas.rglob("*") if file.is_file())
+    encoder = opened.manifest["encoder"]
+    lines = [
+        ("photos", f"{len(rows)}"),
+        ("encoder", f"{encoder.get('recipe')} ({opened.fingerprint[:8]}), {opened.length} numbers a photo"),
+        ("pretrained", str(encoder.get("pretrained"))),
+        ("on disk", f"{size / 1e6:.1f} MB"),
+    ]
+    if len(rows):
+        (south, west), (north, east) = rows.latlons.min(axis=0), rows.latlons.max(axis=0)
+        lines.append(("latitudes", f"{south:.6f} to {north:.6f}"))
+        lines.append(("longitudes", f"{west:.6f} to {east:.6f}"))
+        lines.append(("box", f"{area_km2(rows.latlons):.3f} km2"))
+    output.result("\n".join(f"{name}: {value}" for name, value in [*lines, ("calibration", _calibration(opened))]))
+
+
+@app.command()
+def remove(
+    atlas: Annotated[Path, ATLAS],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Photos, or folders of them, as they were indexed.")
+    ] = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Every photo that is no longer on disk.")] = False,
+) -> None:
+    """Take photos out of the atlas; the files themselves stay where they are."""
+    opened = _open(atlas)
+    known = list(opened.known())
+    if not photos and not missing:
+        raise UsageError("Nothing was named to remove; name photos or folders, or use --missing.")
+    named = {photo: [path for path in known if _is_or_lies_in(path, photo)] for photo in photos or []}
+    gone = {path for paths in named.values() for path in paths}
+    if not gone and not missing:
+        raise AtlasError(f"None of the photos named is in {atlas}; name them as they were indexed.")
+    if missing:
+        gone |= {path for path in known if not Path(path).exists()}
+    count = opened.remove(sorted(gone))
+    note = "; run `geofix index` once more to calibrate its confidence anew" if count else ""
+    output.result(f"{atlas}: {count} photos removed, {opened.count()} left{note}")
+    output.finish([AtlasError(f"{photo} is not in {atlas}.") for photo, paths in named.items() if not paths])
+
+
+@app.command()
+def calibrate(
+    atlas: Annotated[Path, ATLAS],
+    photos: Annotated[list[Path], typer.Argument(help="Photos with known positions that are not in the atlas.")],
+) -> None:
+    """Learn confidence and radius on photos like those you will ask about, with positions in name or EXIF."""
+    from geofix.calibrate import on_photos
+    from geofix.data.truth import own_positions
+    from geofix.heap import keep_freed_memory
+    from geofix.photos import Photo, photo_paths
+
+    keep_freed_memory()
+    opened = _open(atlas)
+    paths = photo_paths(photos)
+    truth = own_positions(paths)
+    asked = [Photo(str(path), path, truth.get(str(path))) for path in paths]
+    errors: list[PhotoError] = []
+    with output.progress("calibrating") as progress:
+        learned = on_photos(opened, asked, progress=progress, errors=errors)
+    opened.set_calibration(learned)
+    output.result(f"{atlas}: calibrated {_calibration(opened)}")
+    output.finish(errors)
+
+
+@app.command()
+def compact(atlas: Annotated[Path, ATLAS]) -> None:
+    """Merge the table's small files and drop its old versions. Nothing else may be using the atlas."""
+    opened = _open(atlas)
+    opened.compact()
+    output.result(f"{atlas}: {opened.count()} photos, compacted")
+
+
+@app.command()
+def verify(
+    atlas: Annotated[Path, ATLAS],
+    files: Annotated[bool, typer.Option("--files", help="Also compare every photo on disk with its hash.")] = False,
+) -> None:
+    """Check that the atlas is whole: encoder, table, descriptors, positions and, if asked, the photos."""
+    from geofix.atlas.verify import verify as run_verify
+
+    opened = _open(atlas)
+    with output.progress("verifying") as progress:
+        problems = run_verify(opened, files=files, progress=progress)
+    output.result(f"{atlas}: {opened.count()} photos, {'whole' if not problems else f'{len(problems)} problems'}")
+    output.finish(problems)
+
+
+def _is_or_lies_in(path: str, named: Path) -> bool:
+    return any(path == str(one) or path.startswith(f"{one}/") for one in {absolute(named), named.resolve()})
+
+
+def _open(folder: Path) -> Atlas:
+    from geofix.atlas.store import Atlas
+
+    return Atlas.open(folder)
+
+
+def _calibration(opened: Atlas) -> str:
+    calibration = opened.calibration
+    if calibration is None:
+        return "none: confidence is an order, not a probability"
+    return f"on {calibration.sample} of {calibration.source}, {calibration.right:.1%} of them found within 25 m"

@@ -1,0 +1,249 @@
+"""geofix train, evaluate, index, locate and demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geofix.cli import output
+from geofix.errors import GeofixError, PhotoError, UsageError
+
+if TYPE_CHECKING:
+    from geofix.evaluate import Scores
+    from geofix.fixes import Fix
+    from geofix.models.runs import Run
+    from geofix.recipes import Precision
+
+DATA = "A dataset folder or a geotagged CSV."
+PRECISION = "Arithmetic of the trunk: fp32 or bf16 (faster where the processor has it); the recipe's by default."
+
+
+def register(app: typer.Typer) -> None:
+    """Put the verbs on the command line."""
+    for command in (demo, train, evaluate, index, locate):
+        app.command()(command)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="A new folder for everything the demo makes.")] = Path("geofix-demo"),
+) -> None:
+    """Render a town, index it, locate held-out photos and write a report: no data, no network, no training."""
+    from geofix.cli.demo import shown
+    from geofix.demo import demo as run_demo
+
+    with output.steps() as progress:
+        made = run_demo(out, progress)
+    output.result(shown(made))
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="The name of a built-in recipe, or a YAML file.")],
+    data: Annotated[Path | None, typer.Option(help=DATA)] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the run.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data; 0 writes the untrained run.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A file of weights that the trunk starts from.")] = None,
+) -> None:
+    """Write a run folder from a recipe. (This version: the untrained run, --epochs 0.)"""
+    from geofix import recipes
+    from geofix.data.layouts import open_dataset
+    from geofix.train import train as run_train
+
+    if out is None:
+        raise UsageError("No folder for the run was named; add --out RUN.")
+    chosen = recipes.with_settings(recipes.load(recipe), settings or [])
+    if epochs is not None:
+        chosen = recipes.with_settings(chosen, [f"epochs={epochs}"])
+    dataset = open_dataset(data) if data else None
+    told: list[str] = []
+    run = run_train(chosen, dataset, out, weights=weights, say=told)
+    for sentence in told:
+        output.remark(sentence)
+    output.result(f"{out}: {run.name}, {run.encoder.descriptor_length} numbers a photo")
+
+
+def evaluate(
+    runs: Annotated[list[str], typer.Argument(help="A run folder, or two to compare; or two files of scores.")],
+    data: Annotated[Path | None, typer.Option(help=DATA)] = None,
+    split: Annotated[str, typer.Option(help="The split to score.")] = "test",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How queries are looked at: hard_resize, single_query, central_crop, five_crops, nearest_crop "
+            "or maj_voting."
+        ),
+    ] = "hard_resize",
+    exclude_nearer_than: Annotated[
+        float | None, typer.Option(help="Leave out gallery photos nearer than this to the query, metres.")
+    ] = None,
+    pca: Annotated[int | None, typer.Option(help="Reduce descriptors to that many principal components.")] = None,
+    precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
+    images: Annotated[Path | None, typer.Option(help="Where the photos of a CSV lie.")] = None,
+    day_night: Annotated[
+        bool, typer.Option("--day-night", help="Plain places: day_ photos are the gallery, night_ the queries.")
+    ] = False,
+    predictions: Annotated[Path | None, typer.Option(help="Write each query's best matches to this CSV.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the scores to this file (- is stdout).")
+    ] = None,
+    allow_unlike: Annotated[
+        list[str] | None, typer.Option(help="A part of the protocol in which two compared runs may differ.")
+    ] = None,
+) -> None:
+    """Recall@1/5/10/20 of a run on a dataset, with 95 % intervals; or two runs compared, query by query."""
+    import shutil
+
+    from geofix.cli.scores import comparison, journal_folder, predictions_csv, read_scores, scores_json, shown
+    from geofix.data.layouts import open_dataset
+    from geofix.evaluate import compare
+    from geofix.evaluate import evaluate as run_evaluate
+    from geofix.heap import keep_freed_memory
+    from geofix.transforms import check_method
+
+    keep_freed_memory()
+    if len(runs) > 2:
+        raise UsageError(f"{len(runs)} runs were named; evaluate takes one, or two to compare.")
+    dataset = open_dataset(data, image_root=images, split_by_time=day_night) if data else None
+    scores: list[Scores] = []
+    for run in runs:
+        if dataset is None:
+            scores.append(read_scores(Path(run)))
+            continue
+        opened, journal = _run(run), journal_folder(run)
+        with output.progress(f"evaluating {run}") as progress:
+            one = run_evaluate(
+                opened,
+                dataset,
+                split=split,
+                method=check_method(method),
+                exclude_nearer_than_m=exclude_nearer_than,
+                pca=pca,
+                precision=_precision(precision),
+                journal=journal,
+                progress=progress,
+            )
+        scores.append(one)
+        shutil.rmtree(journal, ignore_errors=True)
+    if dataset is None and len(scores) == 1:
+        raise UsageError("No data were named; add --data DIR, or name two files of scores to compare.")
+    compared = compare(scores[0], scores[1], allow_unlike or []) if len(scores) == 2 else None
+    if "-" not in (str(json_file), str(predictions)):  # else stdout is for that file alone
+        output.result(shown(runs, scores) + ("\n" + comparison(compared) if compared else ""))
+    output.save(json_file, lambda: scores_json(runs, scores))
+    output.save(predictions, lambda: predictions_csv(scores[0]))
+    problems = dataset.problems if dataset else ()
+    errors = {str(error): error for error in (*problems, *(error for one in scores for error in one.errors))}
+    output.finish(list(errors.values()))
+
+
+def index(
+    sources: Annotated[list[Path], typer.Argument(help="Photos, folders of photos, datasets or geotagged CSV files.")],
+    encoder: Annotated[str, typer.Option(help="The run folder whose encoder describes the photos.")],
+    atlas: Annotated[Path, typer.Option(help="The atlas folder; made if it is not there.")],
+    csv: Annotated[Path | None, typer.Option(help="A table of positions for photos without their own.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Where the photos of CSV sources lie.")] = None,
+    precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
+) -> None:
+    """Put geotagged photos into an atlas. Photos already there are left alone; a killed run goes on."""
+    from geofix.heap import keep_freed_memory
+    from geofix.index import index as run_index
+
+    keep_freed_memory()
+    with output.progress("indexing") as progress:
+        done = run_index(
+            sources,
+            _run(encoder),
+            atlas,
+            csv=csv,
+            images=images,
+            precision=_precision(precision),
+            progress=progress,
+        )
+    sure = "calibrated" if done.atlas.calibration else "not calibrated (too few photos that see the same places)"
+    output.result(
+        f"{atlas}: {done.atlas.count()} photos, {done.added} added, {done.unchanged} as before, "
+        f"{len(done.errors)} could not be used; confidence {sure}"
+    )
+    output.finish(done.errors)
+
+
+def locate(
+    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
+    atlas: Annotated[Path | None, typer.Option(help="The atlas to search.")] = None,
+    near: Annotated[str | None, typer.Option(help="Search only this circle: LAT,LON,KM.")] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Below this confidence (0 to 1) the answer is: can't tell.")
+    ] = None,
+    score: Annotated[
+        bool, typer.Option("--score", help="Compare with the positions in the photos' own names or EXIF.")
+    ] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write a table.")] = None,
+    geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON.")] = None,
+    kml: Annotated[Path | None, typer.Option(help="Write KML.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write one HTML page with photos and map.")] = None,
+    precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
+) -> None:
+    """Where was each photo taken? Position, 90 % radius, confidence and matches, or: can't tell."""
+    from geofix.cli import fixes as shown
+    from geofix.data.truth import own_positions
+    from geofix.heap import keep_freed_memory
+    from geofix.photos import photo_paths
+    from geofix.reports import exports
+    from geofix.reports.maps import write_report
+
+    if atlas is None:
+        raise UsageError("No atlas was named; add --atlas ATLAS (make one with `geofix index`).")
+    keep_freed_memory()
+    paths = photo_paths(photos)
+    fixes = _located(paths, atlas, near, min_confidence, _precision(precision))
+    truth = own_positions(paths) if score else {}
+    summary = shown.summary(fixes, truth)
+    if json_lines:
+        output.result(exports.fixes_json_lines(fixes))
+    else:
+        output.result(shown.listed(fixes, truth))
+        output.result("\n" + "\n".join(f"{name}: {value}" for name, value in summary))
+    output.save(csv, lambda: exports.fixes_csv(fixes))
+    output.save(geojson, lambda: exports.fixes_geojson(fixes))
+    output.save(kml, lambda: exports.fixes_kml(fixes))
+    if report is not None:
+        write_report(report, fixes, title="geofix report", truth=truth, summary=summary)
+        output.remark(f"report: {report}")
+    output.finish([PhotoError(fix.error) for fix in fixes if fix.error])
+
+
+def _located(
+    paths: list[Path], atlas: Path, near: str | None, min_confidence: float | None, precision: Precision | None
+) -> list[Fix]:
+    from geofix.atlas.store import Atlas
+    from geofix.locate import MIN_CONFIDENCE, Near
+    from geofix.locate import locate as run_locate
+
+    circle = Near.parse(near) if near else None
+    with output.progress("locating") as progress:
+        fixes = run_locate(
+            paths,
+            Atlas.open(atlas),
+            near=circle,
+            min_confidence=MIN_CONFIDENCE if min_confidence is None else min_confidence,
+            precision=precision,
+            progress=progress,
+        )
+    if all(fix.error for fix in fixes):
+        raise GeofixError(f"None of the {len(fixes)} photos could be read. The first: {fixes[0].error}")
+    return fixes
+
+
+def _run(folder: str) -> Run:
+    from geofix.models.runs import load_run
+
+    return load_run(Path(folder))
+
+
+def _precision(name: str | None) -> Precision | None:
+    if name not in (None, "fp32", "bf16"):
+        raise UsageError(f"There is no precision {name!r}; choose fp32 or bf16.")
+    return name  # type: ignore[return-value]

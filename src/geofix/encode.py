@@ -1,0 +1,261 @@
+"""encode: photos -> descriptors. The only inference loop in the project."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import itertools
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from geofix.errors import PhotoError, StorageError
+from geofix.files import write_atomically
+from geofix.models.encoder import Encoder
+from geofix.models.runs import Run
+from geofix.photos import Photo, read_pixels
+from geofix.recipes import Precision
+from geofix.shapes import DescriptorRows, Pixels
+from geofix.tensors import PixelBatch
+from geofix.transforms import Method, crops_per_query, normalised, stacked, views
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) now and then."""
+
+# On a processor one photo of 480x640 at a time is as fast as many, and what it frees is small enough for the
+# allocator to keep; smaller photos are put together until they are as much work.
+CPU_BATCH_PIXELS = 480 * 640
+LARGEST_BATCH = 32
+_LOOKAHEAD = 4  # batches decoded ahead of the network, at least
+_JOURNAL_PHOTOS = 128  # photos between two saved states of a long run
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Descriptors (m, crops, d) of the m photos that could be used, their row numbers among the photos asked
+    for, and one error for each of the others.
+    """
+
+    descriptors: np.ndarray
+    rows: np.ndarray
+    errors: tuple[PhotoError, ...]
+
+    @property
+    def single(self) -> DescriptorRows:
+        """The descriptors (m, d) of methods with one view a photo."""
+        assert self.descriptors.shape[1] == 1
+        return np.ascontiguousarray(self.descriptors[:, 0])
+
+
+class Inference:
+    """An encoder made ready to run fast: batch norm folded into convolutions, channels last, chosen precision.
+
+    bf16 runs the trunk in bfloat16 and everything after it in float32. The encoder given is left as it is.
+    """
+
+    def __init__(self, encoder: Encoder, precision: Precision = "fp32", device: str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.preprocess = encoder.preprocess
+        self.descriptor_length = encoder.descriptor_length
+        self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
+        self.encoder.trunk = fused(self.encoder.trunk)
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.encoder.trunk.to(dtype=self.dtype)
+        self.encoder.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def __call__(self, batch: PixelBatch) -> DescriptorRows:
+        """Pixels of one size -> float32 descriptors (n, d) in the computer's main memory."""
+        images = normalised(batch.to(self.device), self.preprocess).to(self.dtype)
+        maps = self.encoder.trunk(images)
+        descriptors = self.encoder.head(maps.float())
+        return np.asarray(descriptors.float().cpu().numpy())
+
+    @property
+    def batch_size(self) -> int:
+        """Photos a batch that suit the device."""
+        if self.device.type != "cpu":
+            return LARGEST_BATCH
+        rows, columns = self.preprocess.size
+        return min(LARGEST_BATCH, max(1, CPU_BATCH_PIXELS // (rows * columns)))
+
+
+def fused(trunk: nn.Module) -> nn.Module:
+    """The trunk with each batch norm folded into the convolution defined right before it.
+
+    Definition order is only a guess at call order, so the result is compared with the original on random
+    input and given up where the two differ, or where the trunk takes images of another size only. Works on a
+    copy.
+    """
+    folded, folds = copy.deepcopy(trunk), 0
+    for module in folded.modules():
+        children = list(module.named_children())
+        for (conv_name, conv), (norm_name, norm) in itertools.pairwise(children):
+            if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and conv.out_channels == norm.num_features:
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity())
+                folds += 1
+    if not folds:
+        return trunk
+    probe = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    try:
+        with torch.inference_mode():
+            same = torch.allclose(folded(probe), trunk(probe), rtol=1e-3, atol=1e-3)
+    except (AssertionError, RuntimeError):  # what networks of one fixed size raise for the probe's
+        return trunk
+    return folded if same else trunk
+
+
+def encode(
+    run: Run,
+    photos: Sequence[Photo],
+    *,
+    method: Method = "hard_resize",
+    precision: Precision | None = None,
+    journal: Path | None = None,
+    progress: Progress | None = None,
+) -> Encoded:
+    """Descriptors of photos, in order; photos that cannot be read are reported, not fatal.
+
+    With `journal`, a folder, finished parts are kept there, and the same call after a kill goes on behind them.
+    """
+    inference = Inference(run.encoder, precision or run.encoder.recipe.precision)
+    parts: list[Encoded] = []
+    done = 0
+    for start in range(0, len(photos), _JOURNAL_PHOTOS):
+        chunk = photos[start : start + _JOURNAL_PHOTOS]
+        key = _journal_key(run, chunk, method, precision) if journal else ""
+        part = _recall(journal, key)
+        if part is None:
+            part = encode_chunk(inference, chunk, method, _shifted(progress, done, len(photos)))
+            _remember(journal, key, part)
+        parts.append(Encoded(part.descriptors, part.rows + start, part.errors))
+        done += len(chunk)
+        if progress:
+            progress(done, len(photos))
+    return _joined(parts, crops_per_query(method), inference.descriptor_length)
+
+
+def encode_chunk(
+    inference: Inference, photos: Sequence[Photo], method: Method = "hard_resize", progress: Progress | None = None
+) -> Encoded:
+    """As `encode`, with an encoder that is ready, for callers that save their own progress."""
+    crops = crops_per_query(method)
+    rows: list[int] = []
+    found: list[np.ndarray] = []
+    errors: list[PhotoError] = []
+    for numbers, batch, failed in _batches(inference, photos, method):
+        errors += failed
+        if batch is not None:
+            rows += numbers
+            found.append(inference(batch).reshape(len(numbers), crops, -1))
+        if progress:
+            progress(len(rows) + len(errors), len(photos))
+    empty = np.empty((0, crops, inference.descriptor_length), dtype=np.float32)
+    descriptors = np.concatenate(found) if found else empty
+    return Encoded(descriptors, np.array(rows, dtype=np.int64), tuple(errors))
+
+
+def _batches(
+    inference: Inference, photos: Sequence[Photo], method: Method
+) -> Iterator[tuple[list[int], PixelBatch | None, list[PhotoError]]]:
+    """Runs of photos whose views have one size, decoded ahead by threads while the network works."""
+    size = inference.preprocess.size
+    target = size if method == "hard_resize" else (max(size), max(size))
+    numbers: list[int] = []
+    waiting: list[Pixels] = []
+    errors: list[PhotoError] = []
+    for number, photo_views in _decoded(photos, size, target, method, inference.batch_size * _LOOKAHEAD):
+        if isinstance(photo_views, PhotoError):
+            errors.append(photo_views)
+            continue
+        full = len(waiting) >= inference.batch_size * crops_per_query(method)
+        if waiting and (full or waiting[0].shape != photo_views[0].shape):
+            yield numbers, stacked(waiting), errors
+            numbers, waiting, errors = [], [], []
+        numbers.append(number)
+        waiting += photo_views
+    yield numbers, stacked(waiting) if waiting else None, errors
+
+
+def _decoded(
+    photos: Sequence[Photo], size: tuple[int, int], target: tuple[int, int], method: Method, ahead: int
+) -> Iterator[tuple[int, list[Pixels] | PhotoError]]:
+    def job(photo: Photo) -> list[Pixels] | PhotoError:
+        try:
+            return views(read_pixels(photo.path, target=target, exactly=method == "hard_resize"), size, method)
+        except PhotoError as error:
+            return error
+
+    workers = max(1, min(8, (os.cpu_count() or 2) // 2))
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        pending: deque[tuple[int, Future[list[Pixels] | PhotoError]]] = deque()
+        for number, photo in enumerate(photos):
+            pending.append((number, pool.submit(job, photo)))
+            if len(pending) > ahead:
+                first, future = pending.popleft()
+                yield first, future.result()
+        for first, future in pending:
+            yield first, future.result()
+
+
+def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda now, _: progress(done + now, total)
+
+
+def _joined(parts: list[Encoded], crops: int, length: int) -> Encoded:
+    if not parts:
+        return Encoded(np.empty((0, crops, length), dtype=np.float32), np.empty(0, dtype=np.int64), ())
+    return Encoded(
+        np.concatenate([part.descriptors for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        tuple(error for part in parts for error in part.errors),
+    )
+
+
+def _journal_key(run: Run, photos: Sequence[Photo], method: Method, precision: str | None) -> str:
+    """Changes with the encoder, the way of looking, and any photo's name, size or time."""
+    digest = hashlib.sha256(f"{run.fingerprint} {method} {precision}\n".encode())
+    for photo in photos:
+        try:
+            stat = photo.path.stat()
+            digest.update(f"{photo.path}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        except OSError:
+            digest.update(f"{photo.path}\tmissing\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _recall(journal: Path | None, key: str) -> Encoded | None:
+    if journal is None:
+        return None
+    try:
+        data = (journal / f"{key}.npz").read_bytes()  # NumPy leaves a damaged file open
+        with np.load(BytesIO(data), allow_pickle=False) as saved:
+            errors = tuple(PhotoError(text) for text in json.loads(str(saved["errors"])))
+            return Encoded(saved["descriptors"], saved["rows"], errors)
+    except Exception:  # absent, or damaged by something other than us: encode that part again
+        return None
+
+
+def _remember(journal: Path | None, key: str, part: Encoded) -> None:
+    if journal is None:
+        return
+    buffer = BytesIO()
+    errors = json.dumps([str(error) for error in part.errors])
+    np.savez(buffer, descriptors=part.descriptors, rows=part.rows, errors=np.array(errors))
+    # A journal only saves time: where it cannot be written, the work itself still goes on.
+    with contextlib.suppress(StorageError):
+        write_atomically(journal / f"{key}.npz", buffer.getvalue())

@@ -1,0 +1,367 @@
+"""evaluate: an encoder and a benchmark -> scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geofix import metrics
+from geofix.data.places import Benchmark, Dataset, benchmark, without
+from geofix.encode import Encoded, Progress, encode
+from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
+from geofix.models.runs import Run
+from geofix.photos import Photo
+from geofix.positions import geodesic_m, latlons
+from geofix.recipes import Precision
+from geofix.search import nearest_without
+from geofix.shapes import DescriptorRows, Distances, Hits, Neighbours, Ranks
+from geofix.transforms import Method
+
+RECALLS_AT = (1, 5, 10, 20)
+PCA_MOST_PHOTOS = 2**14  # as in the benchmark's code
+MAJORITY_WEIGHT = 0.01  # as in the benchmark's code
+_MOST_CONDITIONS = 12  # more distinct notes than that are no conditions
+_SAME_TO_COMPARE = ("split_hash", "threshold_m", "exclude_nearer_than_m", "method", "image_size", "pca")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What was retrieved: per query k rows of `gallery` (-1 for none), nearest first, and their distances."""
+
+    queries: tuple[Photo, ...]
+    gallery: tuple[Photo, ...]
+    neighbours: Neighbours
+    distances: Distances
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What an encoder reached on a benchmark: fractions, with the protocol they were measured under.
+
+    `ranks[q]` is the 0-based rank of query q's first relevant match (metrics.NEVER for none in reach).
+    `predictions` is None for scores read back from a file.
+    """
+
+    recall: dict[int, float]
+    recall_ci95: dict[int, tuple[float, float]]
+    queries: int
+    answerable: int
+    gallery: int
+    protocol: dict[str, Any]
+    names: tuple[str, ...]
+    clusters: tuple[str, ...]
+    ranks: Ranks
+    slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    predictions: Predictions | None = None
+    errors: tuple[PhotoError, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form of scores.json; `ranks` there are 1-based, null where nothing relevant was found."""
+        return {
+            "task": "places",
+            "recall": {str(n): value for n, value in self.recall.items()},
+            "recall_ci95": {str(n): list(value) for n, value in self.recall_ci95.items()},
+            "queries": self.queries,
+            "answerable": self.answerable,
+            "gallery": self.gallery,
+            "protocol": self.protocol,
+            "slices": self.slices,
+            "per_query": {
+                name: {"rank": None if rank == metrics.NEVER else int(rank) + 1, "cluster": cluster}
+                for name, rank, cluster in zip(self.names, self.ranks, self.clusters, strict=True)
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any], where: str) -> Scores:
+        """Scores read back from scores.json. Raises ProtocolError when it is none or lacks the queries' ranks."""
+        try:
+            per_query: dict[str, dict[str, Any]] = fields["per_query"]
+            ranks = [metrics.NEVER if row["rank"] is None else int(row["rank"]) - 1 for row in per_query.values()]
+            return cls(
+                recall={int(n): float(value) for n, value in fields["recall"].items()},
+                recall_ci95={int(n): (float(v[0]), float(v[1])) for n, v in fields["recall_ci95"].items()},
+                queries=int(fields["queries"]),
+                answerable=int(fields["answerable"]),
+                gallery=int(fields["gallery"]),
+                protocol=dict(fields["protocol"]),
+                names=tuple(per_query),
+                clusters=tuple(str(row["cluster"]) for row in per_query.values()),
+                ranks=np.array(ranks, dtype=np.int64),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ProtocolError(
+                f"{where} holds no scores that can be compared ({type(error).__name__}: {error}); "
+                "write them anew with `geofix evaluate RUN --data DIR --json FILE`."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Second minus first on the same queries: per N the difference of recall, its 95 % interval and p-value."""
+
+    differences: dict[int, tuple[float, float, float, float]]
+    clusters: int
+
+
+def evaluate(
+    run: Run,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    method: Method = "hard_resize",
+    recalls_at: Sequence[int] = RECALLS_AT,
+    threshold_m: float = 25.0,
+    exclude_nearer_than_m: float | None = None,
+    pca: int | None = None,
+    precision: Precision | None = None,
+    journal: Path | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Recall of a run on one split of a dataset, R@1/5/10/20 within 25 m unless told otherwise.
+
+    Gallery photos are always hard_resize, queries as `method` says. Photos that cannot be read are left out of
+    the gallery, and count as misses among the queries. `pca` reduces descriptors by a PCA fitted on the train
+    split, or on the gallery where the dataset has none (the protocol says which).
+    """
+    _check_recalls(recalls_at)
+    if exclude_nearer_than_m is not None and not 0 < exclude_nearer_than_m < float("inf"):
+        raise UsageError(
+            f"Photos nearer than {exclude_nearer_than_m:g} m were to be left out; a number of metres above 0 is "
+            "expected."
+        )
+    part = dataset.split(split)
+    mark = benchmark(part, threshold_m=threshold_m, exclude_nearer_than_m=exclude_nearer_than_m)
+    basis = _pca_photos(dataset, split) if pca is not None else ()
+    if pca is not None:  # before hours are spent on descriptors
+        _check_components(pca, len(basis), run.encoder.descriptor_length)
+    total = len(mark.gallery) + len(mark.queries) + len(basis)
+
+    def described(photos: Sequence[Photo], way: Method, before: int) -> Encoded:
+        report = (lambda done, _: progress(before + done, total)) if progress else None
+        return encode(run, photos, method=way, precision=precision, journal=journal, progress=report)
+
+    gallery = described(mark.gallery, "hard_resize", 0)
+    once = part.leave_one_out and method == "hard_resize"
+    queries = gallery if once else described(mark.queries, method, len(mark.gallery))
+    if not len(gallery.rows) or not len(queries.rows):
+        side = "query" if len(gallery.rows) else "gallery"
+        raise DataError(
+            f"None of the {side} photos of split {split!r} can be read; run `geofix data check` to see why."
+        )
+    reduce = _pca(described(basis, "hard_resize", total - len(basis)).single, pca) if pca is not None else None
+    errors = gallery.errors if once else gallery.errors + queries.errors
+    used = _readable(mark, gallery)
+    distances, neighbours = _ranking(queries, gallery.single, used, method, max(recalls_at), reduce)
+    protocol = {
+        **_protocol(run, dataset, mark),
+        "method": method,
+        "precision": precision or run.encoder.recipe.precision,
+        "pca": None if not pca else {"components": pca, "fitted_on": "train" if _has_train(dataset) else "gallery"},
+        "unreadable": len(errors),
+    }
+    return _scored(used, neighbours, distances, recalls_at, protocol, errors)
+
+
+def compare(first: Scores, second: Scores, allow_unlike: Sequence[str] = ()) -> Comparison:
+    """Second minus first, paired query by query, clustered. Raises ProtocolError for unlike protocols."""
+    for key in allow_unlike:
+        if key not in _SAME_TO_COMPARE:
+            raise UsageError(f"{key!r} is no part of the protocol; --allow-unlike takes {', '.join(_SAME_TO_COMPARE)}.")
+    unlike = [
+        f"{key} is {first.protocol.get(key)} and {second.protocol.get(key)}"
+        for key in _SAME_TO_COMPARE
+        if key not in allow_unlike and first.protocol.get(key) != second.protocol.get(key)
+    ]
+    if unlike or first.names != second.names:
+        what = "; ".join(unlike) or "their queries differ"
+        raise ProtocolError(
+            f"These scores were measured under unlike protocols and must not be compared: {what}. "
+            "Evaluate both the same way."
+        )
+    at = [n for n in first.recall if n in second.recall]
+    differences = {n: metrics.paired_difference(first.ranks < n, second.ranks < n, first.clusters) for n in at}
+    return Comparison(differences, len(set(first.clusters)))
+
+
+def _check_recalls(recalls_at: Sequence[int]) -> None:
+    if not recalls_at or min(recalls_at) < 1:
+        raise UsageError(f"Recall at {list(recalls_at)} was asked for; whole numbers from 1 on are expected.")
+
+
+def _protocol(run: Run, dataset: Dataset, mark: Benchmark) -> dict[str, Any]:
+    """What was measured on what: the part of the protocol that data and encoder decide."""
+    recipe = run.encoder.recipe
+    return {
+        "data": dataset.root.name,
+        "layout": dataset.layout,
+        "split": mark.name,
+        "split_hash": mark.split_hash,
+        "leave_one_out": dataset.split(mark.name).leave_one_out,
+        "threshold_m": mark.threshold_m,
+        "exclude_nearer_than_m": mark.exclude_nearer_than_m,
+        "without_position": mark.without_position,
+        "encoder": run.fingerprint,
+        "recipe": recipe.name,
+        "pretrained": recipe.pretrained,
+        "epochs": recipe.epochs,
+        "image_size": list(run.encoder.preprocess.size),
+    }
+
+
+def _readable(mark: Benchmark, gallery: Encoded) -> Benchmark:
+    """The benchmark with only those gallery photos that have a descriptor."""
+    read = set(gallery.rows.tolist())
+    return without(mark, {photo.name for row, photo in enumerate(mark.gallery) if row not in read})
+
+
+def _ranking(
+    queries: Encoded, gallery: DescriptorRows, mark: Benchmark, method: Method, k: int, reduce: Any
+) -> tuple[Distances, Neighbours]:
+    """The k best gallery rows of every query of the benchmark; unreadable queries have none."""
+    excluded = [mark.excluded[row] for row in queries.rows]
+    crops = queries.descriptors
+    if method == "five_crops":
+        crops = crops.mean(axis=1, keepdims=True)
+    if reduce is not None:
+        gallery = reduce(gallery)
+        crops = reduce(crops.reshape(-1, crops.shape[-1])).reshape(*crops.shape[:2], -1)
+    distances = np.full((len(mark.queries), k), np.inf, dtype=np.float32)
+    rows = np.full((len(mark.queries), k), -1, dtype=np.int64)
+    if method in ("nearest_crop", "maj_voting"):
+        best = [_merged(crop, gallery, gone, k, method) for crop, gone in zip(crops, excluded, strict=True)]
+        found = np.stack([b[0] for b in best]), np.stack([b[1] for b in best])
+    else:
+        found = nearest_without(np.ascontiguousarray(crops[:, 0]), gallery, k, excluded)
+    distances[queries.rows], rows[queries.rows] = found
+    return distances, rows
+
+
+def _merged(
+    crops: np.ndarray, gallery: DescriptorRows, gone: np.ndarray, k: int, method: Method
+) -> tuple[np.ndarray, np.ndarray]:
+    """One ranking out of a query's five crops: by distance, each gallery row once."""
+    distances, rows = nearest_without(np.ascontiguousarray(crops), gallery, k, [gone] * len(crops))
+    if method == "maj_voting":
+        distances = _voted(distances, rows)
+    order = np.lexsort((rows.ravel(), distances.ravel()))
+    ranked, first = np.unique(rows.ravel()[order], return_index=True)
+    kept = order[np.sort(first[ranked >= 0])][:k]
+    out_distances = np.full(k, np.inf, dtype=np.float32)
+    out_rows = np.full(k, -1, dtype=np.int64)
+    out_distances[: len(kept)] = distances.ravel()[kept]
+    out_rows[: len(kept)] = rows.ravel()[kept]
+    return out_distances, out_rows
+
+
+def _voted(distances: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Squared distances less MAJORITY_WEIGHT * votes / n for rows that several crops have in their top n."""
+    squared = distances.astype(np.float32) ** 2
+    for n in (1, 5, 10):
+        top = rows[:, :n]
+        values, votes = np.unique(top[top >= 0], return_counts=True)
+        for value, count in zip(values[votes > 1], votes[votes > 1], strict=True):
+            squared[:, :n][top == value] -= MAJORITY_WEIGHT * count / n
+    return squared
+
+
+def _has_train(dataset: Dataset) -> bool:
+    return "train" in dataset.splits and len(dataset.splits["train"].photos) > 0
+
+
+def _pca_photos(dataset: Dataset, split: str) -> tuple[Photo, ...]:
+    photos = dataset.splits["train"].photos if _has_train(dataset) else dataset.split(split).gallery
+    if len(photos) <= PCA_MOST_PHOTOS:
+        return photos
+    chosen = np.sort(np.random.default_rng(0).choice(len(photos), PCA_MOST_PHOTOS, replace=False))
+    return tuple(photos[row] for row in chosen)
+
+
+def _check_components(components: int, photos: int, length: int) -> None:
+    if not 1 <= components <= min(photos, length):
+        raise UsageError(
+            f"A PCA to {components} components was asked for; {photos} photos with {length} numbers "
+            f"each allow 1 to {min(photos, length)}."
+        )
+
+
+def _pca(rows: DescriptorRows, components: int) -> Any:
+    """A function that projects descriptors on the first principal components of `rows`, without whitening."""
+    from sklearn.decomposition import PCA
+
+    _check_components(components, *rows.shape)
+    fitted = PCA(n_components=components, random_state=0).fit(rows)
+    return lambda x: np.ascontiguousarray(fitted.transform(x), dtype=np.float32)
+
+
+def _scored(
+    mark: Benchmark,
+    neighbours: Neighbours,
+    distances: Distances,
+    recalls_at: Sequence[int],
+    protocol: dict[str, Any],
+    errors: tuple[PhotoError, ...],
+) -> Scores:
+    ranks = metrics.first_relevant_ranks(neighbours, mark.relevant)
+    return Scores(
+        recall={n: metrics.recall(ranks, n) for n in recalls_at},
+        recall_ci95={n: metrics.clustered_interval(ranks < n, mark.clusters) for n in recalls_at},
+        queries=len(mark.queries),
+        answerable=mark.answerable,
+        gallery=len(mark.gallery),
+        protocol=protocol,
+        names=tuple(photo.name for photo in mark.queries),
+        clusters=mark.clusters,
+        ranks=ranks,
+        slices=_slices(mark, ranks < 1),
+        predictions=Predictions(mark.queries, mark.gallery, neighbours, distances),
+        errors=errors,
+    )
+
+
+def _slices(mark: Benchmark, hits: Hits) -> dict[str, dict[str, dict[str, float]]]:
+    """R@1 by the query's condition, heading and distance to the nearest gallery photo, where those are known."""
+    slices: dict[str, dict[str, dict[str, float]]] = {}
+    conditions = [photo.condition or "unknown" for photo in mark.queries]
+    if 2 <= len(set(conditions)) <= _MOST_CONDITIONS:
+        slices["condition"] = _by(conditions, hits, tuple(sorted(set(conditions))))
+    headings = [photo.heading_deg for photo in mark.queries]
+    if any(heading is not None for heading in headings):
+        names = ["unknown" if h is None else "NESW"[int((h + 45) % 360 // 90)] for h in headings]
+        slices["heading"] = _by(names, hits, ("N", "E", "S", "W", "unknown"))
+    if mark.threshold_m is not None:
+        names = [_distance_band(metres) for metres in _to_nearest(mark)]
+        slices["nearest_gallery_photo"] = _by(names, hits, tuple(dict.fromkeys(sorted(names))))
+    return slices
+
+
+def _by(names: list[str], hits: Hits, order: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    table = {}
+    for name in order:
+        rows = np.array([n == name for n in names])
+        if rows.any():
+            table[name] = {"recall@1": float(hits[rows].mean()), "queries": int(rows.sum())}
+    return table
+
+
+def _distance_band(metres: float) -> str:
+    """The 5 m band a distance lies in; unanswerable queries have a band of their own."""
+    if not np.isfinite(metres):
+        return "nothing relevant"
+    low = int(metres // 5) * 5
+    return f"{low:02d}-{low + 5:02d} m"
+
+
+def _to_nearest(mark: Benchmark) -> np.ndarray:
+    """Metres from each query to its nearest relevant gallery photo; inf where there is none."""
+    owners = np.repeat(np.arange(len(mark.queries)), [len(rows) for rows in mark.relevant])
+    nearest = np.full(len(mark.queries), np.inf)
+    if len(owners):
+        queries = latlons([photo.position for photo in mark.queries if photo.position is not None])
+        gallery = latlons([photo.position for photo in mark.gallery if photo.position is not None])
+        np.minimum.at(nearest, owners, geodesic_m(queries[owners], gallery[np.concatenate(mark.relevant)]))
+    return nearest

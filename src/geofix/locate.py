@@ -1,0 +1,153 @@
+"""locate: a photo and an atlas -> a Fix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geofix.atlas.calibration import Calibration
+from geofix.atlas.consensus import MATCHES, Consensus, consensus
+from geofix.atlas.store import Atlas, Rows
+from geofix.encode import Progress, encode
+from geofix.errors import AtlasError, UsageError
+from geofix.fixes import Fix, Match
+from geofix.photos import Photo
+from geofix.positions import Position
+from geofix.recipes import Precision
+
+MIN_CONFIDENCE = 0.3  # below this an answer would be wrong more than twice as often as right
+_SMALLEST_RADIUS_M = 5.0  # the positions of the gallery photos themselves are no better
+_HEADINGS_AGREE = 0.8  # mean resultant length from which the matches' headings are one heading
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Where the photo must have been taken: a circle."""
+
+    centre: Position
+    radius_m: float
+
+    @classmethod
+    def parse(cls, text: str) -> Near:
+        """From LAT,LON,KM. Raises UsageError."""
+        try:
+            lat, lon, km = (float(part) for part in text.split(","))
+        except ValueError as error:
+            raise UsageError(
+                f"--near {text!r} is not LAT,LON,KM; write degrees and kilometres, for example 52.2,0.12,3."
+            ) from error
+        if not 0 < km < float("inf"):
+            raise UsageError(f"--near asks for a circle of {km:g} km; a finite radius above 0 is expected.")
+        return cls(Position(lat, lon), km * 1000)
+
+
+def locate(
+    photos: Sequence[Path],
+    atlas: Atlas,
+    *,
+    near: Near | None = None,
+    min_confidence: float = MIN_CONFIDENCE,
+    precision: Precision | None = None,
+    progress: Progress | None = None,
+) -> list[Fix]:
+    """One Fix a photo, in order; a photo that cannot be read has its `error` set.
+
+    With `near` only the atlas's photos in that circle are searched. Where the evidence is weaker than
+    `min_confidence` (0..1) the Fix has no position and says why. Raises AtlasError for an empty or damaged
+    atlas.
+    """
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
+    if not atlas.count():
+        raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
+    rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
+    encoded = encode(atlas.run(), [Photo(str(path), path) for path in photos], precision=precision, progress=progress)
+    fixes: list[Fix] = [Fix(str(path)) for path in photos]
+    failed = sorted(set(range(len(photos))) - set(encoded.rows.tolist()))
+    for row, error in zip(failed, encoded.errors, strict=True):
+        fixes[row] = Fix(str(photos[row]), reason="the photo could not be read", error=str(error))
+    if not len(rows):
+        return [fix if fix.error else _nothing_near(fix.photo, near) for fix in fixes]
+    distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
+    calibration = atlas.calibration
+    for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):
+        fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, min_confidence)
+    return fixes
+
+
+def fix_from(
+    photo: str,
+    rows: Rows,
+    distances: np.ndarray,
+    neighbours: np.ndarray,
+    calibration: Calibration | None,
+    min_confidence: float = MIN_CONFIDENCE,
+) -> Fix:
+    """The Fix of one photo from its k nearest rows (k,) and their descriptor distances (k,), ascending."""
+    spot = consensus(rows.latlons[neighbours], distances)
+    confidence, radius_m = _certainty(spot, calibration)
+    matched = zip(neighbours.tolist(), distances.tolist(), strict=True)
+    matches = tuple(_match(rows, row, apart) for row, apart in matched)
+    if confidence < min_confidence:
+        return Fix(
+            photo,
+            confidence=confidence,
+            calibrated=calibration is not None,
+            reason=_doubt(spot, confidence, min_confidence),
+            matches=matches,
+        )
+    return Fix(
+        photo,
+        position=Position(spot.lat, spot.lon),
+        radius_m=radius_m,
+        heading_deg=_common_heading(rows.headings_deg[neighbours[spot.members]]),
+        confidence=confidence,
+        calibrated=calibration is not None,
+        matches=matches,
+    )
+
+
+def _certainty(spot: Consensus, calibration: Calibration | None) -> tuple[float, float]:
+    """Confidence and radius in metres. Without a calibration: half the share of evidence at the spot, and the radius
+    that holds 90 % of it; an order, not a promise. Half, because a small atlas that shows one spot only would
+    otherwise be sure of every photo.
+    """
+    if calibration is None:
+        return spot.share / 2, max(spot.spread_m, _SMALLEST_RADIUS_M)
+    confidence = calibration.confidence(spot.evidence)
+    return confidence, max(calibration.radius(confidence), _SMALLEST_RADIUS_M)
+
+
+def _match(rows: Rows, row: int, distance: float) -> Match:
+    heading = float(rows.headings_deg[row])
+    return Match(
+        path=rows.paths[row],
+        position=Position(float(rows.latlons[row, 0]), float(rows.latlons[row, 1])),
+        score=float(1 - distance**2 / 2),
+        heading_deg=None if np.isnan(heading) else heading,
+    )
+
+
+def _common_heading(headings_deg: np.ndarray) -> float | None:
+    """The mean heading when the known ones agree, else None."""
+    known = np.radians(headings_deg[~np.isnan(headings_deg)])
+    if not len(known):
+        return None
+    east, north = np.sin(known).mean(), np.cos(known).mean()
+    if np.hypot(east, north) < _HEADINGS_AGREE:
+        return None
+    return float(np.degrees(np.arctan2(east, north)) % 360 % 360)  # a hair below 0 becomes 360 at first
+
+
+def _doubt(spot: Consensus, confidence: float, wanted: float) -> str:
+    where = f"only {spot.share:.0%} of the evidence of the best {MATCHES} matches lies at one spot"
+    return f"can't tell: {where} (confidence {confidence:.2f}, below {wanted:.2f})"
+
+
+def _nothing_near(photo: str, near: Near | None) -> Fix:
+    assert near is not None
+    centre = f"{near.centre.lat:.5f}, {near.centre.lon:.5f}"
+    return Fix(photo, reason=f"can't tell: the atlas has no photo within {near.radius_m / 1000:g} km of {centre}")
