@@ -1,0 +1,65 @@
+"""Exact nearest neighbours: geofix and FAISS IndexFlatL2, time and copies of the gallery.
+
+floor  the distances' multiplications at the speed of one large matrix product on this machine
+
+python benchmarks/search.py [--threads 1] [--rounds 5]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import faiss
+import numpy as np
+import torch
+from sides import arguments, in_turn, table
+
+from geofix.search import nearest
+
+K = 20
+JOBS = ((2000, 100_000, 512), (2000, 10_000, 16_384))
+
+
+def flat(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
+    """The field's way: an index is built (a copy of the gallery) and searched."""
+    index = faiss.IndexFlatL2(gallery.shape[1])
+    index.add(gallery)
+    return index.search(queries, K)[1]
+
+
+def floor_seconds(queries: int, gallery: int, length: int) -> float:
+    """Seconds for the multiplications at the rate of a linear layer, the fastest product here."""
+    left, right = torch.rand(1024, 1024), torch.rand(1024, 1024)
+    best = float("inf")
+    for _ in range(20):
+        start = time.perf_counter()
+        torch.nn.functional.linear(left, right)
+        best = min(best, time.perf_counter() - start)
+    return 2 * queries * gallery * length / (2 * 1024**3 / best)
+
+
+def main() -> None:
+    chosen = arguments(__doc__)
+    for job in JOBS:
+        print(measured(*job, chosen))
+
+
+def measured(queries: int, gallery: int, length: int, chosen: argparse.Namespace) -> str:
+    """The table of one job."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((gallery, length), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    asked = rows[:queries] + 0.02 * rng.standard_normal((queries, length), dtype=np.float32)
+    sides = {"geofix": lambda: nearest(asked, rows, K), "FAISS IndexFlatL2": lambda: flat(asked, rows)}
+    figures = in_turn(sides, chosen.rounds)
+    same = (nearest(asked, rows, K)[1] == flat(asked, rows)).mean()
+    title = f"heap {chosen.heap}, {chosen.threads} thread(s): {queries} x {gallery}, {length}-D, {K} nearest"
+    floor = floor_seconds(queries, gallery, length) * chosen.threads
+    share = 100 * floor / figures["geofix"].cpu_seconds
+    shown = table(title, figures, "queries", queries, "geofix", "FAISS IndexFlatL2")
+    return f"{shown}\nfloor: {floor:.2f} CPU s; geofix reaches {share:.0f} %; same neighbours: {100 * same:.2f} %"
+
+
+if __name__ == "__main__":
+    main()
