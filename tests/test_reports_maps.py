@@ -108,9 +108,7 @@ def test_a_photo_shown_twice_is_stored_once(tmp_path: Path) -> None:
 
 
 def test_states_and_reasons(tmp_path: Path) -> None:
-    page = report(
-        tmp_path, [located(), Fix("b.jpg", reason="too dark"), Fix("c.jpg", error="c.jpg is empty.")]
-    )
+    page = report(tmp_path, [located(), Fix("b.jpg", reason="too dark"), Fix("c.jpg", error="c.jpg is empty.")])
     cards = page.data["fixes"]
     assert [card["state"] for card in cards] == ["located", "unknown", "error"]
     assert (cards[1]["reason"], cards[2]["error"]) == ("too dark", "c.jpg is empty.")

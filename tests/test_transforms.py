@@ -95,7 +95,7 @@ def test_mid_grey_is_normalised_once() -> None:
 
 def test_method_names() -> None:
     assert check_method("five_crops") == "five_crops"
-    with pytest.raises(UsageError, match="'five'; .*hard_resize, single_query, central_crop, five_crops"):
+    with pytest.raises(UsageError, match=r"'five'; .*hard_resize, single_query, central_crop, five_crops"):
         check_method("five")
 
 
@@ -111,7 +111,7 @@ def test_preprocess_round_trip() -> None:
     ],
 )  # fmt: skip
 def test_damaged_preprocess_is_refused(damage: dict[str, object]) -> None:
-    with pytest.raises(WeightsError, match="preprocess.json is damaged"):
+    with pytest.raises(WeightsError, match=r"preprocess\.json is damaged"):
         Preprocess.from_dict({**PREPROCESS.to_dict(), **damage})
 
 

@@ -1,0 +1,157 @@
+"""Killed at any moment: what was acknowledged is still there, nothing is half, and the same command finishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import write_street
+from geofix.atlas.store import MANIFEST, Atlas, Rows
+from geofix.atlas.verify import verify
+from geofix.index import index
+from geofix.models.runs import Run
+
+pytestmark = pytest.mark.slow
+Runs = Callable[[int, int], int]
+PHOTOS = 100
+# As the command itself, in commits and saved parts so small that a kill meets them often.
+INDEX = """
+import importlib, sys
+importlib.import_module("geofix.index").COMMIT_PHOTOS = 8
+from geofix.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+EVALUATE = INDEX.replace("geofix.index", "geofix.encode").replace("COMMIT_PHOTOS", "_JOURNAL_PHOTOS")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+
+
+def start(code: str, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(code: str, arguments: list[str], environment: dict[str, str]) -> float:
+    """Seconds that the command took undisturbed."""
+    began = time.monotonic()
+    process = start(code, arguments, environment)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return time.monotonic() - began
+
+
+def kill_after(seconds: float, code: str, arguments: list[str], environment: dict[str, str]) -> None:
+    process = start(code, arguments, environment)
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+def moments(full: float, count: int) -> list[float]:
+    """`count` moments, one at random in each equal part of the whole duration."""
+    rng = random.Random(2026)
+    return [full * (part + rng.random()) / count for part in range(count)]
+
+
+def same_rows(found: Rows, expected: Rows) -> None:
+    assert sorted(found.paths) == sorted(expected.paths)
+    order = [found.paths.index(path) for path in expected.paths]
+    np.testing.assert_allclose(found.vectors[order], expected.vectors, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found.latlons[order], expected.latlons)
+    assert [found.groups[row] for row in order] == list(expected.groups)
+
+
+def nothing_half(folder: Path) -> None:
+    """Every JSON file reads as a whole; what is not finished says so by its name."""
+    for path in folder.rglob("*.json"):
+        if not path.name.startswith("."):
+            json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_index(tiny_run: Run, tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> None:
+    street = write_street(tmp_path / "street", PHOTOS)
+    whole, atlas = tmp_path / "whole", tmp_path / "atlas"
+    common = ["index", str(street), "--encoder", str(tiny_run.folder), "--atlas"]
+    seconds = finish(INDEX, [*common, str(whole)], environment)
+    expected = Atlas.open(whole).rows
+    known: dict[str, tuple[int, int]] = {}
+    for moment in moments(seconds, slow_runs(20, 2)):
+        kill_after(moment, INDEX, [*common, str(atlas)], environment)
+        nothing_half(tmp_path)
+        if not (atlas / MANIFEST).is_file():
+            assert not known
+            continue
+        left = Atlas.open(atlas)
+        now = left.known()
+        assert known.items() <= now.items()
+        assert len(now) % 8 == PHOTOS % 8 or len(now) % 8 == 0  # whole commits only
+        assert verify(left) == []
+        known = now
+        if len(now) == PHOTOS:  # begin again, so that the later moments have something to stop
+            shutil.rmtree(atlas)
+            known = {}
+    finish(INDEX, [*common, str(atlas)], environment)
+    done = Atlas.open(atlas)
+    same_rows(done.rows, expected)
+    assert verify(done, files=True) == []
+    assert (done.calibration is None) == (Atlas.open(whole).calibration is None)
+    again = index([street], tiny_run, atlas)
+    assert (again.added, again.unchanged) == (0, PHOTOS)
+
+
+def test_evaluate(tiny_run: Run, tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> None:
+    street = write_street(tmp_path / "street", PHOTOS)
+    scores = tmp_path / "scores.json"
+    common = ["evaluate", str(tiny_run.folder), "--data", str(street), "--split", "all", "--json"]
+    seconds = finish(EVALUATE, [*common, str(tmp_path / "whole.json")], environment)
+    expected = json.loads((tmp_path / "whole.json").read_text(encoding="utf-8"))
+    parts: set[str] = set()
+    for moment in moments(seconds, slow_runs(20, 2)):
+        kill_after(moment, EVALUATE, [*common, str(scores)], environment)
+        nothing_half(tmp_path)
+        if scores.exists():  # the kill came too late
+            assert json.loads(scores.read_text(encoding="utf-8")) == expected
+            scores.unlink()
+            parts = set()
+            continue
+        saved = {path.name for path in (tmp_path / "cache").rglob("*.npz") if not path.name.startswith(".")}
+        assert parts <= saved
+        for path in (tmp_path / "cache").rglob("*.npz"):
+            with np.load(path) as content:
+                assert content["descriptors"].shape[0] == len(content["rows"])
+        parts = saved
+    finish(EVALUATE, [*common, str(scores)], environment)
+    assert json.loads(scores.read_text(encoding="utf-8")) == expected
+    assert not list((tmp_path / "cache").rglob("*.npz"))
+
+
+def test_train(tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> None:
+    count = slow_runs(20, 0)
+    if not count:
+        pytest.skip("train is killed in the full form only")
+    code = "import sys; from geofix.cli import run; sys.exit(run(sys.argv[1:]))"
+    common = ["train", "resnet18-gem", "--set", "pretrained=none", "--set", "image_size=64x64", "--out"]
+    seconds = finish(code, [*common, str(tmp_path / "whole")], environment)
+    for number, moment in enumerate(moments(seconds, count)):
+        out = tmp_path / f"run-{number}"
+        kill_after(moment, code, [*common, str(out)], environment)
+        if not (out / "weights.safetensors").exists():
+            finish(code, [*common, str(out)], environment)
+        for name in ("recipe.yaml", "preprocess.json", "weights.safetensors"):
+            assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

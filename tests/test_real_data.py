@@ -1,0 +1,57 @@
+"""The untrained ImageNet trunk on real photos of Cambridge; skipped where the photos are not at hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geofix import recipes
+from geofix.data import deep_vg
+from geofix.data.places import Dataset
+from geofix.encode import encode
+from geofix.evaluate import Scores, evaluate
+from geofix.models.runs import Run
+from geofix.search import nearest
+from geofix.train import train
+
+WEIGHTS = "weights/resnet18_conv1_to_layer3_imagenet.safetensors"
+
+
+@pytest.fixture(scope="session")
+def cambridge(shared: Path) -> Dataset:
+    return deep_vg.read(shared / "data" / "vpr_cambridge")
+
+
+@pytest.fixture(scope="session")
+def untrained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = recipes.with_settings(recipes.load("resnet18-gem"), ["image_size=320x320"])
+    return train(recipe, None, tmp_path_factory.mktemp("untrained") / "run", weights=shared / WEIGHTS)
+
+
+def photos_right(scores: Scores, n: int) -> int:
+    return int((scores.ranks < n).sum())
+
+
+def test_untrained_trunk_with_gem_on_cambridge_val(cambridge: Dataset, untrained: Run) -> None:
+    """R@1 68.2 and R@5 95.5 (60 and 84 of 88 photos), as the reference code has it."""
+    scores = evaluate(untrained, cambridge, split="val")
+    assert (scores.queries, scores.answerable, scores.gallery) == (88, 88, 272)
+    assert abs(photos_right(scores, 1) - 60) <= 1
+    assert abs(photos_right(scores, 5) - 84) <= 1
+    assert len(set(scores.clusters)) == 22
+    low, high = scores.recall_ci95[1]
+    assert low < scores.recall[1] < high and high - low > 0.15
+
+
+def test_bf16_describes_real_photos_as_fp32_does(cambridge: Dataset, untrained: Run) -> None:
+    """Cosine at least 0.999, and the same best match for 98 % of the val queries."""
+    val = cambridge.split("val")
+    found = {}
+    for precision in ("fp32", "bf16"):
+        gallery = encode(untrained, val.gallery, precision=precision).single
+        queries = encode(untrained, val.queries, precision=precision).single
+        found[precision] = (queries, nearest(queries, gallery, 1)[1][:, 0])
+    (exact, best), (rough, rough_best) = found["fp32"], found["bf16"]
+    cosine = (exact * rough).sum(axis=1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1))
+    assert cosine.min() >= 0.999
+    assert (best == rough_best).mean() >= 0.98
