@@ -469,3 +469,10 @@ def test_a_calibration_for_another_consensus_is_not_used(atlas: Atlas) -> None:
     assert Atlas.open(atlas.folder).calibration == learned
     atlas.set_calibration(replace(learned, method="an older consensus"))
     assert Atlas.open(atlas.folder).calibration is None
+
+
+def test_a_table_that_is_gone_is_noticed(atlas: Atlas) -> None:
+    atlas.put([entry("a")], vectors(1))
+    shutil.rmtree(atlas.folder / "photos.lance")
+    with pytest.raises(AtlasError, match=r"has lost its table .*restore it from a copy"):
+        Atlas.open(atlas.folder).count()

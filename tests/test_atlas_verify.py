@@ -10,11 +10,12 @@ import lancedb
 import numpy as np
 import pytest
 
-from geofix.atlas.store import Atlas
+from geofix.atlas.store import Atlas, Entry
 from geofix.atlas.verify import verify
 from geofix.index import index
 from geofix.models.runs import Run
-from geofix.photos import save_jpeg
+from geofix.photos import Photo, save_jpeg
+from geofix.positions import Position
 from toy_places import blobs, put
 
 
@@ -73,3 +74,21 @@ def test_files_that_changed_or_went_away(atlas: Atlas, street: Path) -> None:
 def test_an_atlas_that_was_moved_is_still_whole(atlas: Atlas, tmp_path: Path) -> None:
     moved = Path(shutil.move(atlas.folder, tmp_path / "elsewhere"))
     assert verify(Atlas.open(moved), files=True) == []
+
+
+def test_a_flipped_bit_in_the_table_is_noticed(tiny_run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "atlas"
+    atlas = Atlas.open_or_create(folder, tiny_run)
+    vector = np.random.default_rng(0).normal(size=(3, atlas.length)).astype(np.float32)
+    photos = [Photo(name, Path("/photos") / name, Position(52.0, 0.1)) for name in "abc"]
+    atlas.put([Entry(photo, "hash", 1, 1) for photo in photos], vector)
+    assert verify(Atlas.open(folder)) == []
+    needle = vector[1, 10:14].tobytes()
+    [file] = [file for file in (folder / "photos.lance" / "data").iterdir() if needle in file.read_bytes()]
+    data = file.read_bytes()
+    flipped = bytes([needle[0] ^ 1]) + needle[1:]
+    file.write_bytes(data.replace(needle, flipped))
+    problems = verify(Atlas.open(folder))
+    assert [str(problem) for problem in problems] == [
+        "/photos/b has a descriptor or position that changed on disk; remove it and index it again."
+    ]

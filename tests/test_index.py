@@ -308,3 +308,17 @@ def test_a_folder_of_many_runs_of_one_street(tiny_run: Run, tmp_path: Path) -> N
     for day in range(3):
         write_street(tmp_path / "days" / str(day), 3)
     assert index([tmp_path / "days"], tiny_run, tmp_path / "atlas").added == 9
+
+
+def test_a_position_corrected_in_the_table_is_taken_over(tiny_run: Run, tmp_path: Path) -> None:
+    street = plain_street(tmp_path / "photos")
+    names = sorted(path.name for path in street.glob("*.jpg"))
+    first = table(tmp_path / "first.csv", [f"{name},52.0,0.1" for name in names])
+    index([street], tiny_run, tmp_path / "atlas", csv=first)
+    again = index([street], tiny_run, tmp_path / "atlas", csv=first)
+    assert (again.added, again.unchanged) == (0, len(names))
+    second = table(tmp_path / "second.csv", [f"{names[0]},53.3,0.1", *(f"{name},52.0,0.1" for name in names[1:])])
+    done = index([street], tiny_run, tmp_path / "atlas", csv=second)
+    assert (done.added, done.unchanged, done.atlas.count()) == (1, len(names) - 1, len(names))
+    assert located_in(done.atlas)[names[0]] == Position(53.3, 0.1)
+    assert located_in(done.atlas)[names[1]] == Position(52.0, 0.1)

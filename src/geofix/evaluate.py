@@ -30,7 +30,10 @@ _SAME_TO_COMPARE = ("split_hash", "threshold_m", "exclude_nearer_than_m", "metho
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What was retrieved: per query k rows of `gallery` (-1 for none), nearest first, and their distances."""
+    """What was retrieved: per query k rows of `gallery` (-1 for none), nearest first, and their distances.
+
+    For maj_voting these are squared distances less what the votes took off, as the ranking is made of them.
+    """
 
     queries: tuple[Photo, ...]
     gallery: tuple[Photo, ...]

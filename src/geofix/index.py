@@ -19,6 +19,7 @@ from geofix.models.runs import Run
 from geofix.photos import Photo, find_photos, read_bytes, read_capture
 from geofix.recipes import Precision
 
+_SAME_DEGREES = 1e-9  # a tenth of a millimetre: what arithmetic may do to a position, and no correction
 COMMIT_PHOTOS = 64  # photos between two commits: what a kill can cost
 
 
@@ -46,13 +47,17 @@ def index(
 
     `sources` are photos, folders of photos (positions from deep-VG file names, otherwise from EXIF), deep-VG
     datasets (their galleries) or geotagged CSV files, whose photos lie in `images` or beside them; `csv` gives
-    or overrides positions by file name. Photos already in the atlas and unchanged on disk are left alone, so the
-    same command continues a killed one.
+    or overrides positions by file name. Photos already in the atlas, unchanged on disk and in the
+    position a name or table gives them, are left alone, so the same command continues a killed one.
     """
     photos, problems = gather(sources, csv, images)
     atlas = Atlas.open_or_create(atlas_folder, run)
-    known = atlas.known()
-    fresh = [photo for photo in photos if _stamp(photo.path) != known.get(str(photo.path), ())]
+    known, positions = atlas.known(), atlas.positions()
+    fresh = [
+        photo
+        for photo in photos
+        if _stamp(photo.path) != known.get(str(photo.path), ()) or _moved(photo, positions.get(str(photo.path)))
+    ]
     inference = Inference(run.encoder, precision or run.encoder.recipe.precision)
     errors = list(problems)
     added = done = 0
@@ -176,6 +181,13 @@ def _is_calibrated(atlas: Atlas) -> bool:
         return atlas.calibration is not None
     except AtlasError:  # damaged: it is measured anew
         return False
+
+
+def _moved(photo: Photo, stored: tuple[float, float] | None) -> bool:
+    """Whether a table or a file name now gives another position than the one stored."""
+    if photo.position is None or stored is None:
+        return False
+    return max(abs(photo.position.lat - stored[0]), abs(photo.position.lon - stored[1])) > _SAME_DEGREES
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

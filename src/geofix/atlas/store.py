@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 import lancedb
 import lancedb.index
@@ -30,7 +31,7 @@ from geofix.errors import AtlasError, DataError, StorageError, storage_error
 from geofix.files import write_json
 from geofix.models.runs import Run, copy_run, load_run
 from geofix.photos import Photo
-from geofix.positions import Position, geodesic_m
+from geofix.positions import Position, geodesic_m, latlons
 from geofix.search import nearest
 from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
 
@@ -181,6 +182,22 @@ class Atlas:
         sizes = zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True)
         return dict(zip(table["path"].to_pylist(), sizes, strict=True))
 
+    def positions(self) -> dict[str, tuple[float, float]]:
+        """Path -> (latitude, longitude) of every photo in the atlas."""
+        if self._table is None:
+            return {}
+        table = self._columns(["path", "lat", "lon"])
+        places = zip(table["lat"].to_pylist(), table["lon"].to_pylist(), strict=True)
+        return dict(zip(table["path"].to_pylist(), places, strict=True))
+
+    def checksums(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each of `rows` the checksum stored with its descriptor and position, and the one they have now."""
+        if self._table is None:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        table = self._columns(None)
+        rows = _rows(table, self.length)
+        return np.asarray(table["checksum"].to_numpy()), _checksums(rows.vectors, rows.latlons)
+
     def hashes(self) -> dict[str, str]:
         """Path -> SHA-256 of the bytes each photo had when it was indexed."""
         if self._table is None:
@@ -217,6 +234,8 @@ class Atlas:
         merge = table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
         self._guarded(lambda: merge.execute(rows))
         self.__dict__.pop("rows", None)
+        if not self.manifest.get("filled"):
+            self._note(filled=True)
 
     def remove(self, paths: Sequence[str]) -> int:
         """Take photos out by path, in one commit; returns how many were there. The calibration is dropped."""
@@ -273,11 +292,12 @@ class Atlas:
 
     def set_calibration(self, calibration: Calibration | None) -> None:
         """Store (or drop) the calibration."""
-        self.manifest = {
-            **self.manifest,
-            "calibration": calibration.to_dict() if calibration else None,
-            "calibrated_photos": self.count() if calibration else None,
-        }
+        learned = calibration.to_dict() if calibration else None
+        self._note(calibration=learned, calibrated_photos=self.count() if calibration else None)
+
+    def _note(self, **changes: object) -> None:
+        """Change entries of atlas.json, on disk and here."""
+        self.manifest = {**self.manifest, **changes}
         write_json(self.folder / MANIFEST, self.manifest)
 
     def count(self) -> int:
@@ -298,6 +318,11 @@ class Atlas:
     @cached_property
     def _table(self) -> Any | None:
         folder = self.folder / f"{TABLE}.lance"
+        if not folder.exists() and self.manifest.get("filled"):
+            raise AtlasError(
+                f"{self.folder} has lost its table ({folder.name}); restore it from a copy, or index the photos into a "
+                "new folder."
+            )
         # A kill while the table was being made leaves a folder in which nothing was ever committed.
         if not folder.exists() or (folder.is_dir() and not [*folder.glob("_versions/*"), *folder.glob("data/*")]):
             return None
@@ -360,6 +385,7 @@ def _schema(length: int) -> pa.Schema:
             pa.field("sha256", pa.string(), nullable=False),
             pa.field("size_bytes", pa.int64(), nullable=False),
             pa.field("mtime_ns", pa.int64(), nullable=False),
+            pa.field("checksum", pa.int64(), nullable=False),
             pa.field("heading", pa.float32()),
             pa.field("time", pa.string()),
             pa.field("source", pa.string()),
@@ -381,6 +407,7 @@ def _as_arrow(entries: Sequence[Entry], vectors: DescriptorRows) -> pa.Table:
         [entry.sha256 for entry in entries],
         [entry.size_bytes for entry in entries],
         [entry.mtime_ns for entry in entries],
+        _checksums(vectors, latlons([position for position in positions if position is not None])),
         [photo.heading_deg for photo in photos],
         [photo.taken_at for photo in photos],
         [photo.source for photo in photos],
@@ -388,6 +415,12 @@ def _as_arrow(entries: Sequence[Entry], vectors: DescriptorRows) -> pa.Table:
     ]
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _checksums(vectors: DescriptorRows, places: LatLons) -> np.ndarray:
+    """CRC-32 of each row's descriptor and position: Lance itself would not notice a flipped bit."""
+    pairs = zip(vectors, places, strict=True)
+    return np.array([crc32(place.tobytes(), crc32(vector.tobytes())) for vector, place in pairs], dtype=np.int64)
 
 
 def _rows(table: pa.Table, length: int) -> Rows:

@@ -24,16 +24,7 @@ def verify(
     """
     atlas.run()
     rows = atlas.rows
-    problems = [
-        AtlasError(f"{path} has a descriptor that is no number; remove it and index it again.")
-        for path, vector in zip(rows.paths, rows.vectors, strict=True)
-        if not np.isfinite(vector).all()
-    ]
-    for path, (lat, lon) in zip(rows.paths, rows.latlons, strict=True):
-        try:
-            Position(float(lat), float(lon))
-        except DataError as error:
-            problems.append(AtlasError(f"{path}: {error}"))
+    problems = [AtlasError(sentence) for sentence in _wrong_rows(atlas).values()]
     try:
         _ = atlas.calibration
     except AtlasError as error:
@@ -43,6 +34,25 @@ def verify(
     if files:
         problems += _changed(atlas, progress)
     return problems
+
+
+def _wrong_rows(atlas: Atlas) -> dict[int, str]:
+    """For each row of the table that is not as it was stored, what is wrong with it."""
+    rows = atlas.rows
+    stored, found = atlas.checksums()
+    again = "remove it and index it again."
+    wrong = {
+        int(row): f"{rows.paths[row]} has a descriptor or position that changed on disk; {again}"
+        for row in np.flatnonzero(stored != found)
+    }
+    for row, (lat, lon) in enumerate(rows.latlons):
+        try:
+            Position(float(lat), float(lon))
+        except DataError as error:
+            wrong[row] = f"{rows.paths[row]}: {error}"
+    for row in np.flatnonzero(~np.isfinite(rows.vectors).all(axis=1)):
+        wrong[int(row)] = f"{rows.paths[row]} has a descriptor that is no number; {again}"
+    return wrong
 
 
 def _changed(atlas: Atlas, progress: Callable[[int, int], None] | None) -> list[AtlasError]:
