@@ -50,8 +50,9 @@ def _wrong_rows(atlas: Atlas) -> dict[int, str]:
             Position(float(lat), float(lon))
         except DataError as error:
             wrong[row] = f"{rows.paths[row]}: {error}"
-    for row in np.flatnonzero(~np.isfinite(rows.vectors).all(axis=1)):
-        wrong[int(row)] = f"{rows.paths[row]} has a descriptor that is no number; {again}"
+    for number in np.flatnonzero(~np.isfinite(rows.vectors).all(axis=1)):
+        row = int(number)
+        wrong[row] = f"{rows.paths[row]} has a descriptor that is no number; {again}"
     return wrong
 
 
