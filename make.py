@@ -83,7 +83,10 @@ def install() -> None:
     if not (BIN / "python").exists():
         must([*uv(), "venv", "-q", "--python", sys.executable, VENV])
     into = ["--python", BIN / "python"]
-    must([*uv(), "pip", "install", "-q", *into, "--require-hashes", "-r", LOCK])
+    locked = [*uv(), "pip", "install", "-q", *into, "--require-hashes", "-r", LOCK]
+    # uv brings certificates of its own; behind a company's proxy only the system's know its name.
+    if run(locked):
+        must([*locked, "--system-certs"])
     # The build back end is in the lock, so that nothing unpinned is fetched to build ourselves.
     must([*uv(), "pip", "install", "-q", *into, "--no-deps", "--no-build-isolation", "-e", ROOT])
     STAMP.write_text(state)
