@@ -47,7 +47,7 @@ def test_a_clean_dataset(tmp_path: Path) -> None:
     assert (split.gallery, split.queries, split.without_position, split.spots) == (3, 1, 0, 4)
     assert split.queries_without_relevant == 0
     assert split.photos_per_km2 == pytest.approx(4 / split.area_km2)
-    assert (report.layout, report.leaks, report.everything_usable) == ("deep-vg", (), True)
+    assert (report.layout, report.leaks, report.problems, report.unreadable) == ("deep-vg", (), (), ())
     assert (report.duplicates.exact, report.duplicates.near, report.without_position) == (0, 0, 0)
 
 
@@ -68,7 +68,7 @@ def test_bad_files_are_named_and_end_nothing(tmp_path: Path) -> None:
     said = " ".join(one.problem for one in report.unreadable)
     for part in ("0 bytes", "no image", "is damaged", "is 1x1 pixels", "leads nowhere"):
         assert part in said
-    assert len(report.unreadable) == 5 and not report.everything_usable
+    assert len(report.unreadable) == 5
     assert report.unreadable[0].name.startswith("test/database/@")
     assert report.without_position_names == ("test/database/db.jpg",)
     assert report.splits[0].queries_without_relevant is None
@@ -220,12 +220,12 @@ def test_queries_with_nothing_relevant(tmp_path: Path) -> None:
 
 def test_cambridge(shared: Path) -> None:
     report = check(open_dataset(shared / "data" / "vpr_cambridge"))
-    assert report.everything_usable and report.leaks == ()
+    assert (report.problems, report.unreadable, report.leaks) == ((), (), ())
     assert (report.duplicates.exact, report.duplicates.near) == (0, 0)
     assert [split.queries_without_relevant for split in report.splits] == [4, 0]
 
 
 def test_drone_flight(shared: Path) -> None:
     report = check(open_dataset(shared / "data" / "drone_seneca"))
-    assert report.everything_usable
+    assert (report.problems, report.unreadable) == ((), ())
     assert report.without_position_names == ("mosaic_preview.jpg",)

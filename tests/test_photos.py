@@ -26,7 +26,6 @@ from geofix.photos import (
     resized,
     save_jpeg,
     thumbnail_jpeg,
-    usable,
     with_gps,
 )
 from geofix.positions import Position
@@ -325,12 +324,6 @@ def test_photo_open(tmp_path: Path) -> None:
     named = Photo("n", path, Position(1.0, 2.0), heading_deg=3.0, source="name")
     kept = named.with_capture(read_capture(path))
     assert (kept.position, kept.heading_deg, kept.source) == (Position(1.0, 2.0), 3.0, "name")
-
-
-def test_usable(tmp_path: Path) -> None:
-    good = Photo("a", put(tmp_path / "a.jpg", JPEG))
-    kept, errors = usable([good, Photo("b", tmp_path / "b.jpg")])
-    assert kept == [good] and "b.jpg does not exist" in str(errors[0])
 
 
 def test_find_photos(tmp_path: Path) -> None:

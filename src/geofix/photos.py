@@ -245,20 +245,6 @@ def save_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
     return out.getvalue()
 
 
-def usable(photos: Iterable[Photo]) -> tuple[list[Photo], list[PhotoError]]:
-    """The photos whose pixels decode, and one error for each of the others."""
-    good: list[Photo] = []
-    bad: list[PhotoError] = []
-    for photo in photos:
-        try:
-            read_pixels(photo.path, target=(MIN_SIDE_PIXELS, MIN_SIDE_PIXELS))
-        except PhotoError as error:
-            bad.append(error)
-        else:
-            good.append(photo)
-    return good, bad
-
-
 def _opened(data: bytes, name: str, huge: bool) -> Image.Image:
     """An image whose header was read and whose size was checked; no pixel is decoded yet."""
     if _is_heif(data):

@@ -176,19 +176,15 @@ class Atlas:
 
     def known(self) -> dict[str, tuple[int, int]]:
         """Path -> (size in bytes, time of change) of every photo in the atlas."""
-        if self._table is None:
-            return {}
-        table = self._columns(["path", "size_bytes", "mtime_ns"])
-        sizes = zip(table["size_bytes"].to_pylist(), table["mtime_ns"].to_pylist(), strict=True)
-        return dict(zip(table["path"].to_pylist(), sizes, strict=True))
+        return self._by_path("size_bytes", "mtime_ns")
 
     def positions(self) -> dict[str, tuple[float, float]]:
         """Path -> (latitude, longitude) of every photo in the atlas."""
-        if self._table is None:
-            return {}
-        table = self._columns(["path", "lat", "lon"])
-        places = zip(table["lat"].to_pylist(), table["lon"].to_pylist(), strict=True)
-        return dict(zip(table["path"].to_pylist(), places, strict=True))
+        return self._by_path("lat", "lon")
+
+    def hashes(self) -> dict[str, str]:
+        """Path -> SHA-256 of the bytes each photo had when it was indexed."""
+        return {path: sha256 for path, (sha256,) in self._by_path("sha256").items()}
 
     def checksums(self) -> tuple[np.ndarray, np.ndarray]:
         """For each of `rows` the checksum stored with its descriptor and position, and the one they have now."""
@@ -197,13 +193,6 @@ class Atlas:
         table = self._columns(None)
         rows = _rows(table, self.length)
         return np.asarray(table["checksum"].to_numpy()), _checksums(rows.vectors, rows.latlons)
-
-    def hashes(self) -> dict[str, str]:
-        """Path -> SHA-256 of the bytes each photo had when it was indexed."""
-        if self._table is None:
-            return {}
-        table = self._columns(["path", "sha256"])
-        return dict(zip(table["path"].to_pylist(), table["sha256"].to_pylist(), strict=True))
 
     def put(self, entries: Sequence[Entry], vectors: DescriptorRows) -> None:
         """Add photos in one commit; a path already there is replaced. Raises AtlasError, StorageError.
@@ -335,6 +324,14 @@ class Atlas:
                 "different atlases: restore the folder from a copy, or index the photos into a new one."
             )
         return table
+
+    def _by_path(self, *names: str) -> dict[str, Any]:
+        """Path -> the values of some columns, without reading the descriptors."""
+        if self._table is None:
+            return {}
+        table = self._columns(["path", *names])
+        values = zip(*(table[name].to_pylist() for name in names), strict=True)
+        return dict(zip(table["path"].to_pylist(), values, strict=True))
 
     def _columns(self, names: list[str] | None, where: str | None = None) -> pa.Table:
         table = self._table

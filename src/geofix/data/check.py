@@ -70,11 +70,6 @@ class CheckReport:
     duplicates: DuplicateReport
     leaks: tuple[Leak, ...]
 
-    @property
-    def everything_usable(self) -> bool:
-        """Whether the reader had no problem and every photo decodes."""
-        return not self.problems and not self.unreadable
-
     def to_dict(self) -> dict[str, object]:
         """The report as plain values for JSON."""
         return asdict(self)
