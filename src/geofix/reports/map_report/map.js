@@ -223,7 +223,7 @@ function drawLegend() {
     return swatch;
   });
   document.getElementById("ramp").append(...swatches);
-  document.getElementById("ramp-text").textContent = `matches by score, ${RAMP_FROM} to ${RAMP_TO}`;
+  document.getElementById("ramp-text").textContent = `matches by score, ${scoreText(RAMP_FROM)} to ${scoreText(RAMP_TO)}`;
   document.getElementById("truth-legend").hidden = !fixes.some((fix) => fix.truth);
 }
 

@@ -6,8 +6,10 @@ const fixes = report.fixes;
 
 const MATCHES_ON_CARD = 5;
 const RAMP = ["#dbe7f5", "#a9c8ea", "#6aa3dc", "#2f74bd", "#0f4a8a"]; // low to high score
-const RAMP_FROM = 0.4;
-const RAMP_TO = 0.9;
+// Encoders differ in the scores they give, so the ramp spans what this report holds.
+const scores = fixes.flatMap((fix) => fix.matches.map((match) => match.score)).filter((score) => score !== null);
+const RAMP_FROM = scores.reduce((low, score) => Math.min(low, score), scores[0] ?? 0);
+const RAMP_TO = scores.reduce((high, score) => Math.max(high, score), scores[0] ?? 1);
 const STATES = { located: "located", unknown: "can’t tell", error: "error" };
 
 // Words
@@ -60,7 +62,7 @@ function picture(index, alt) {
 }
 
 function numberDisc(match) {
-  const share = match.score === null ? 0 : (match.score - RAMP_FROM) / (RAMP_TO - RAMP_FROM);
+  const share = match.score === null ? 0 : (match.score - RAMP_FROM) / (RAMP_TO - RAMP_FROM || 1);
   const step = Math.max(0, Math.min(RAMP.length - 1, Math.floor(share * RAMP.length)));
   const disc = element("span", "number", match.rank);
   disc.style.background = RAMP[step];
