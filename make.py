@@ -80,8 +80,7 @@ def install() -> None:
     if STAMP.is_file() and STAMP.read_text() == state:
         return
     install_uv()
-    if not (BIN / "python").exists():
-        must([*uv(), "venv", "-q", "--python", sys.executable, VENV])
+    must([*uv(), "venv", "-q", "--clear", "--python", sys.executable, VENV])
     into = ["--python", BIN / "python"]
     locked = [*uv(), "pip", "install", "-q", *into, "--require-hashes", "-r", LOCK]
     # uv brings certificates of its own; behind a company's proxy only the system's know its name.

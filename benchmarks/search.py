@@ -13,7 +13,7 @@ import time
 import faiss
 import numpy as np
 import torch
-from sides import arguments, in_turn, table
+from sides import added_mb, arguments, in_turn, table
 
 from geofix.search import nearest
 
@@ -52,13 +52,19 @@ def measured(queries: int, gallery: int, length: int, chosen: argparse.Namespace
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     asked = rows[:queries] + 0.02 * rng.standard_normal((queries, length), dtype=np.float32)
     sides = {"geofix": lambda: nearest(asked, rows, K), "FAISS IndexFlatL2": lambda: flat(asked, rows)}
+    memory = {name: added_mb(work) for name, work in sides.items()}  # first: a fork must not follow threads
     figures = in_turn(sides, chosen.rounds)
     same = (nearest(asked, rows, K)[1] == flat(asked, rows)).mean()
     title = f"heap {chosen.heap}, {chosen.threads} thread(s): {queries} x {gallery}, {length}-D, {K} nearest"
     floor = floor_seconds(queries, gallery, length) * chosen.threads
     share = 100 * floor / figures["geofix"].cpu_seconds
     shown = table(title, figures, "queries", queries, "geofix", "FAISS IndexFlatL2")
-    return f"{shown}\nfloor: {floor:.2f} CPU s; geofix reaches {share:.0f} %; same neighbours: {100 * same:.2f} %"
+    held = rows.nbytes / 2**20
+    added = ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in memory.items())
+    return (
+        f"{shown}\nfloor: {floor:.2f} CPU s; geofix reaches {share:.0f} %; same neighbours: {100 * same:.2f} %\n"
+        f"memory added to the gallery's own {held:.0f} MB: {added}"
+    )
 
 
 if __name__ == "__main__":

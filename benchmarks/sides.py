@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figures:
-    """Median CPU and wall seconds of one side, and the most memory it added to the process, in megabytes."""
+    """Median CPU and wall seconds of one side."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -38,7 +38,7 @@ def in_turn(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
 
 
 def arguments(about: str | None) -> argparse.Namespace:
-    """--threads, --rounds, --size and the heap; without --heap the script runs itself once for each."""
+    """--threads, --rounds, --photos and the heap; without --heap the script runs itself once for each."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="threads of every side")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds")
@@ -77,8 +77,22 @@ def table(title: str, sides: Mapping[str, Figures], unit: str, per_run: float, o
     return "\n".join([*lines, f"{plain} / {ours}: {gain:.2f}x"])
 
 
-def peak_mb() -> float:
-    """The most memory this process has held, in megabytes."""
+def added_mb(work: Callable[[], object]) -> float:
+    """Megabytes that doing `work` once adds to a process that holds its inputs already, in a forked child."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        before = _resident_peak_mb()
+        work()
+        os.write(writer, str(_resident_peak_mb() - before).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as pipe:
+        return float(pipe.read())
+
+
+def _resident_peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

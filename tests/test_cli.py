@@ -219,7 +219,9 @@ def test_evaluate_two_runs(capsys: Captured, encoder: str, other_run: Run, toy: 
     status, out, _ = called(capsys, "evaluate", encoder, other_run.folder, "--data", toy, "--json", tmp_path / "s.json")
     assert status == 0
     assert "second - first" in out
-    assert set(json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))) == {encoder, str(other_run.folder)}
+    both = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["compared"]
+    assert [one["run"] for one in both] == [encoder, str(other_run.folder)]
+    assert all(one["queries"] == 8 for one in both)
 
 
 def test_compare_files_of_scores(capsys: Captured, encoder: str, toy: Path, tmp_path: Path) -> None:
@@ -628,7 +630,7 @@ def test_ctrl_c_says_how_to_go_on(capsys: Captured, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(recipes, "load", stopped)
     status, out, err = called(capsys, "train", "resnet18-gem", "--out", tmp_path / "run")
     assert (status, out) == (130, "")
-    assert err == "geofix: stopped; the same command goes on where it was.\n"
+    assert err == "geofix: stopped; run the same command again (index and evaluate go on where they were).\n"
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours(street_atlas: Path) -> None:

@@ -248,7 +248,7 @@ def test_nothing_readable_on_one_side(averages: Run, tmp_path: Path, folder: str
     root = toy_places.write(tmp_path / "toy")
     for path in (root / "images" / "test" / folder).iterdir():
         path.write_bytes(b"broken")
-    with pytest.raises(DataError, match=f"None of the {side} photos of split 'test' can be read"):
+    with pytest.raises(DataError, match=f"None of the {side} photos of split 'test' can be used. The first: "):
         evaluate(averages, deep_vg.read(root))
 
 

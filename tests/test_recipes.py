@@ -31,7 +31,7 @@ def test_yaml_round_trip_of_every_field_changed() -> None:
         name="é: [x]", backbone="vgg16", cut="last", pretrained="file", weights="w: # 1", pooling="netvlad",
         gem_p=2.5, gem_p_learnable=False, netvlad_clusters=7, netvlad_photos=3, netvlad_locations=9, rmac_levels=2,
         l2="none", projection=5, image_size=(64, 96), mean=(0.1, 0.2, 0.3), std=(1, 2, 3), seed=9, precision="bf16",
-        batch_size=1, epochs=3, learning_rate=1e-7, weight_decay=0.5,
+        batch_size=1, epochs=3, learning_rate=1e-7, weight_decay=0.5, random_tensors=4,
     )  # fmt: skip
     assert recipes.parse(recipe.to_yaml(), "again") == recipe
     assert all(getattr(recipe, name) != field.default for name, field in Recipe.model_fields.items() if name != "task")

@@ -4,6 +4,7 @@ import base64
 import errno
 import hashlib
 import json
+import os
 import re
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -200,12 +201,11 @@ def test_the_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "report.html"
     path.write_text("the old one", "utf-8")
 
-    def full(self: Path, *_: object, **__: object) -> None:
-        self.touch()
+    def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match=r"The disk is full: .*report\.html could not be written"):
             write_report(path, [], title="A report")
     assert path.read_text("utf-8") == "the old one"

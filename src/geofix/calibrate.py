@@ -11,6 +11,7 @@ from geofix.atlas.consensus import LINK_M, MATCHES, consensus
 from geofix.atlas.store import Atlas, Rows
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, DataError, PhotoError
+from geofix.files import absolute
 from geofix.photos import Photo
 from geofix.positions import geodesic_m, latlons
 from geofix.recipes import Precision
@@ -56,19 +57,23 @@ def on_photos(
     rows = atlas.rows
     if not len(rows):
         raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
-    known = [photo for photo in photos if photo.position is not None]
+    inside = atlas.known()
+    known = [photo for photo in photos if photo.position is not None and str(absolute(photo.path)) not in inside]
     encoded = encode(atlas.run(), known, precision=precision, progress=progress)
     truth = latlons([known[row].position for row in encoded.rows if known[row].position is not None])
     if errors is not None:
-        lost = [photo for photo in photos if photo.position is None]
+        lost = [photo for photo in photos if photo.position is None and str(absolute(photo.path)) not in inside]
         errors += [PhotoError(f"{photo.name} has no position in its name or EXIF to calibrate on.") for photo in lost]
+        held = [photo for photo in photos if str(absolute(photo.path)) in inside]
+        proves = "is in the atlas itself, so it proves nothing; leave it out."
+        errors += [PhotoError(f"{photo.name} {proves}") for photo in held]
         errors += encoded.errors
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
     learned = _learned(rows, distances, neighbours, truth, "held-out photos")
     if learned is None:
         raise DataError(
-            f"{len(known)} of {len(photos)} photos have a position, and too few of them were located rightly or too "
-            "few wrongly to learn from; at least 40, with 5 of each kind, are needed."
+            f"{len(known)} of {len(photos)} photos have a position and are not in the atlas, and too few of them were "
+            "located rightly or too few wrongly to learn from; at least 40, with 5 of each kind, are needed."
         )
     return learned
 

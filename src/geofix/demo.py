@@ -13,7 +13,6 @@ from geofix.data.places import Dataset
 from geofix.errors import UsageError
 from geofix.evaluate import Scores, evaluate
 from geofix.fixes import Fix
-from geofix.heap import keep_freed_memory
 from geofix.index import index
 from geofix.locate import locate
 from geofix.photos import Photo
@@ -48,7 +47,6 @@ def demo(out: Path, progress: Report | None = None) -> Demo:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} exists and is not empty; choose a new folder with --out, or remove it first.")
-    keep_freed_memory()
 
     def step(name: str) -> Callable[[int, int], None]:
         return lambda done, total: progress(name, done, total) if progress else None

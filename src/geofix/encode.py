@@ -29,6 +29,7 @@ from geofix.recipes import Precision
 from geofix.shapes import DescriptorRows, Pixels
 from geofix.tensors import PixelBatch
 from geofix.transforms import Method, crops_per_query, normalised, stacked, views
+from geofix.version import __version__
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) now and then."""
@@ -154,31 +155,38 @@ def encode_chunk(
     crops = crops_per_query(method)
     rows: list[int] = []
     found: list[np.ndarray] = []
-    errors: list[PhotoError] = []
+    errors: list[tuple[int, PhotoError]] = []
     for numbers, batch, failed in _batches(inference, photos, method):
         errors += failed
         if batch is not None:
-            rows += numbers
-            found.append(inference(batch).reshape(len(numbers), crops, -1))
+            descriptors = inference(batch).reshape(len(numbers), crops, -1)
+            finite = np.isfinite(descriptors).all(axis=(1, 2))
+            rows += [number for number, good in zip(numbers, finite, strict=True) if good]
+            found.append(descriptors[finite])
+            errors += [(numbers[row], _no_number(photos[numbers[row]])) for row in np.flatnonzero(~finite)]
         if progress:
             progress(len(rows) + len(errors), len(photos))
     empty = np.empty((0, crops, inference.descriptor_length), dtype=np.float32)
-    descriptors = np.concatenate(found) if found else empty
-    return Encoded(descriptors, np.array(rows, dtype=np.int64), tuple(errors))
+    in_order = tuple(error for _, error in sorted(errors, key=lambda one: one[0]))
+    return Encoded(np.concatenate(found) if found else empty, np.array(rows, dtype=np.int64), in_order)
+
+
+def _no_number(photo: Photo) -> PhotoError:
+    return PhotoError(f"{photo.path} got a descriptor that is no number; check the encoder's weights.")
 
 
 def _batches(
     inference: Inference, photos: Sequence[Photo], method: Method
-) -> Iterator[tuple[list[int], PixelBatch | None, list[PhotoError]]]:
+) -> Iterator[tuple[list[int], PixelBatch | None, list[tuple[int, PhotoError]]]]:
     """Runs of photos whose views have one size, decoded ahead by threads while the network works."""
     size = inference.preprocess.size
     target = size if method == "hard_resize" else (max(size), max(size))
     numbers: list[int] = []
     waiting: list[Pixels] = []
-    errors: list[PhotoError] = []
+    errors: list[tuple[int, PhotoError]] = []
     for number, photo_views in _decoded(photos, size, target, method, inference.batch_size * _LOOKAHEAD):
         if isinstance(photo_views, PhotoError):
-            errors.append(photo_views)
+            errors.append((number, photo_views))
             continue
         full = len(waiting) >= inference.batch_size * crops_per_query(method)
         if waiting and (full or waiting[0].shape != photo_views[0].shape):
@@ -228,7 +236,7 @@ def _joined(parts: list[Encoded], crops: int, length: int) -> Encoded:
 
 def _journal_key(run: Run, photos: Sequence[Photo], method: Method, precision: str | None) -> str:
     """Changes with the encoder, the way of looking, and any photo's name, size or time."""
-    digest = hashlib.sha256(f"{run.fingerprint} {method} {precision}\n".encode())
+    digest = hashlib.sha256(f"{__version__} {run.fingerprint} {method} {precision}\n".encode())
     for photo in photos:
         try:
             stat = photo.path.stat()

@@ -41,7 +41,7 @@ class Predictions:
     distances: Distances
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scores:
     """What an encoder reached on a benchmark: fractions, with the protocol they were measured under.
 
@@ -152,10 +152,8 @@ def evaluate(
     once = part.leave_one_out and method == "hard_resize"
     queries = gallery if once else described(mark.queries, method, len(mark.gallery))
     if not len(gallery.rows) or not len(queries.rows):
-        side = "query" if len(gallery.rows) else "gallery"
-        raise DataError(
-            f"None of the {side} photos of split {split!r} can be read; run `geofix data check` to see why."
-        )
+        side, lost = ("query", queries) if len(gallery.rows) else ("gallery", gallery)
+        raise DataError(f"None of the {side} photos of split {split!r} can be used. The first: {lost.errors[0]}")
     reduce = _pca(described(basis, "hard_resize", total - len(basis)).single, pca) if pca is not None else None
     errors = gallery.errors if once else gallery.errors + queries.errors
     used = _readable(mark, gallery)
@@ -211,6 +209,8 @@ def _protocol(run: Run, dataset: Dataset, mark: Benchmark) -> dict[str, Any]:
         "encoder": run.fingerprint,
         "recipe": recipe.name,
         "pretrained": recipe.pretrained,
+        "weights": recipe.weights,
+        "random_tensors": recipe.random_tensors,
         "epochs": recipe.epochs,
         "image_size": list(run.encoder.preprocess.size),
     }

@@ -17,6 +17,22 @@ def absolute(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there and may be looked at; a name too long or a closed folder is no file, not an error."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there and may be looked at, as `is_file`."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Put `content` at `path` whole or not at all (temporary file in the same folder, fsync, rename).
 

@@ -39,8 +39,8 @@ class Fix:
 
     `position` is None when geofix cannot tell; `reason` then says why. `radius_m` is meant to hold the truth
     9 times in 10. `confidence` is 0..1: the probability that the truth lies within 25 m of the position when
-    `calibrated`, otherwise only an order. `error` is set, and everything else empty, when the photo could not
-    be read.
+    `calibrated`, otherwise only an order. `error` is set when the photo could not be read; there is no
+    answer then.
     """
 
     photo: str

@@ -14,7 +14,7 @@ from geofix.data import deep_vg, geotag_csv
 from geofix.data.geotag_csv import Row
 from geofix.encode import Inference, Progress, encode_chunk
 from geofix.errors import AtlasError, DataError, PhotoError
-from geofix.files import absolute
+from geofix.files import absolute, is_file, is_folder
 from geofix.models.runs import Run
 from geofix.photos import Photo, find_photos, read_bytes, read_capture
 from geofix.recipes import Precision
@@ -133,7 +133,7 @@ def _entry(photo: Photo) -> Entry:
 
 def _photos_of(source: Path, images: Path | None) -> tuple[tuple[Photo, ...], tuple[PhotoError, ...]]:
     """The photos of one source, and what its reader had to say about some of them."""
-    if not source.exists():
+    if not (is_file(source) or is_folder(source)):
         raise DataError(f"{source} does not exist; a folder of photos, a photo or a CSV file was expected.")
     if geotag_csv.found(source):
         dataset = geotag_csv.read(source, images)
@@ -141,11 +141,12 @@ def _photos_of(source: Path, images: Path | None) -> tuple[tuple[Photo, ...], tu
     if deep_vg.found(source):
         dataset = deep_vg.read(source)
         return tuple(photo for split in dataset.splits.values() for photo in split.gallery), dataset.problems
-    paths = [source] if source.is_file() else find_photos(source)
-    if not paths:
+    closed: list[PhotoError] = []
+    paths = [source] if is_file(source) else find_photos(source, closed)
+    if not paths and not closed:
         raise DataError(f"{source} holds no photos; a folder with JPEG, PNG, WebP, TIFF or HEIC was expected.")
     understood = [deep_vg.photo_from_name(path, str(path)) for path in paths]
-    return tuple(photo for photo, _ in understood), tuple(problem for _, problem in understood if problem)
+    return tuple(photo for photo, _ in understood), (*closed, *(problem for _, problem in understood if problem))
 
 
 def _with_table(found: dict[Path, Photo], rows: Sequence[Row], folder: Path) -> dict[Path, Photo]:

@@ -55,9 +55,9 @@ def locate(
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
 
-    With `near` only the atlas's photos in that circle are searched. Where the evidence is weaker than
-    `min_confidence` (0..1) the Fix has no position and says why. Raises AtlasError for an empty or damaged
-    atlas.
+    With `near` only the atlas's photos in that circle are searched, and confidence is not calibrated. Where the
+    evidence is weaker than `min_confidence` (0..1) the Fix has no position and says why. Raises AtlasError for an
+    empty or damaged atlas.
     """
     if not 0 <= min_confidence <= 1:
         raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
@@ -72,7 +72,8 @@ def locate(
     if not len(rows):
         return [fix if fix.error else _nothing_near(fix.photo, near) for fix in fixes]
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
-    calibration = atlas.calibration
+    # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
+    calibration = None if near else atlas.calibration
     for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):
         fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, min_confidence)
     return fixes

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from geofix.errors import DataError, MissingExtraError, PhotoError
+from geofix.files import is_folder
 from geofix.positions import Position
 from geofix.shapes import Pixels, ResizedPixels
 
@@ -93,12 +94,23 @@ def is_photo(path: Path) -> bool:
     return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
 
 
-def photo_files(root: Path) -> Iterator[Path]:
+def photo_files(root: Path, problems: list[PhotoError] | None = None) -> Iterator[Path]:
     """Photo files below `root`, folder by folder; links are followed (once each, so that a link to a folder
     above cannot trap the walk), hidden files and folders are left out.
+
+    A folder that may not be read is appended to `problems`; without that list it raises PhotoError.
     """
+
+    def shut(error: OSError) -> None:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return
+        problem = PhotoError(f"{error.filename} may not be read ({error.strerror}); change its permissions.")
+        if problems is None:
+            raise problem from error
+        problems.append(problem)
+
     seen: set[str] = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=shut):
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
@@ -106,17 +118,18 @@ def photo_files(root: Path) -> Iterator[Path]:
         seen.add(real)
 
 
-def find_photos(root: Path) -> list[Path]:
-    """All photo files below `root`, sorted; see `photo_files` for links and hidden files."""
-    return sorted(photo_files(root))
+def find_photos(root: Path, problems: list[PhotoError] | None = None) -> list[Path]:
+    """All photo files below `root`, sorted; see `photo_files` for links, hidden files and closed folders."""
+    return sorted(photo_files(root, problems))
 
 
-def photo_paths(named: Iterable[Path]) -> list[Path]:
-    """The photos named, with folders opened. Raises DataError for a folder without any."""
+def photo_paths(named: Iterable[Path], problems: list[PhotoError] | None = None) -> list[Path]:
+    """The photos named, with folders opened. Raises DataError for a folder without any; `problems` as above."""
     paths: list[Path] = []
     for path in named:
-        inside = find_photos(path) if path.is_dir() else [path]
-        if not inside:
+        before = len(problems or [])
+        inside = find_photos(path, problems) if is_folder(path) else [path]
+        if not inside and len(problems or []) == before:
             raise DataError(f"{path} holds no photos; a folder with JPEG, PNG, WebP, TIFF or HEIC was expected.")
         paths += inside
     return paths

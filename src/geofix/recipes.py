@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from geofix.errors import RecipeError
+from geofix.files import is_file
 
 PoolingName = Literal["gem", "netvlad", "mac", "spoc", "rmac"]
 L2Where = Literal["before_pool", "after_pool", "none"]
@@ -33,6 +34,7 @@ class Recipe(BaseModel):
     cut: str = "layer3"  # the stage whose output is pooled: a name of the backbone, "conv4", "conv5" or "last"
     pretrained: Literal["imagenet", "file", "none"] = "imagenet"  # where the trunk starts; "none": seeded random
     weights: str | None = None  # the file it started from and what that covered, written by train
+    random_tensors: int = Field(default=0, ge=0)  # of the trunk, which that file did not cover; written by train
     pooling: PoolingName = "gem"
     gem_p: float = Field(default=3.0, gt=0)  # GeM's exponent at the start
     gem_p_learnable: bool = True
@@ -93,7 +95,7 @@ def parse(text: str, where: str) -> Recipe:
 def load(name_or_path: str) -> Recipe:
     """A recipe by the name of a built-in one or by file path. Raises RecipeError that names the nearest."""
     path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"} or path.is_file():
+    if path.suffix in {".yaml", ".yml"} or is_file(path):
         try:
             return parse(path.read_text(encoding="utf-8"), str(path))
         except OSError as error:

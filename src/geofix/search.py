@@ -10,6 +10,8 @@ import numpy as np
 from geofix.errors import AtlasError
 from geofix.shapes import Centroids, DescriptorRows, Distances, GalleryRows, Neighbours, QueryRows
 
+_BLOCK = 1024  # rows looked at at once
+
 
 def nearest(queries: QueryRows, gallery: GalleryRows, k: int) -> tuple[Distances, Neighbours]:
     """The k nearest gallery rows of each query by Euclidean distance, exact, equal distances by row number.
@@ -18,8 +20,8 @@ def nearest(queries: QueryRows, gallery: GalleryRows, k: int) -> tuple[Distances
     rest is -1 with distance inf. Raises AtlasError for descriptors that are not finite.
     """
     for name, rows in (("query", queries), ("gallery", gallery)):
-        if not np.isfinite(rows).all():
-            bad = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        bad = _first_not_finite(rows)
+        if bad is not None:
             raise AtlasError(
                 f"The {name} descriptors hold a value that is no number (row {bad}); encode those photos again."
             )
@@ -48,6 +50,15 @@ def nearest_without(
     gone = np.take_along_axis(out, order, axis=1)
     distances = np.where(gone, np.float32(np.inf), np.take_along_axis(distances, order, axis=1))
     return distances.astype(np.float32), np.where(gone, -1, np.take_along_axis(rows, order, axis=1))
+
+
+def _first_not_finite(rows: DescriptorRows) -> int | None:
+    """The first row with a value that is no number, looked for block by block to spare memory."""
+    for start in range(0, len(rows), _BLOCK):
+        wrong = np.flatnonzero(~np.isfinite(rows[start : start + _BLOCK]).all(axis=1))
+        if len(wrong):
+            return start + int(wrong[0])
+    return None
 
 
 def kmeans(rows: DescriptorRows, clusters: int, iterations: int = 100) -> Centroids:

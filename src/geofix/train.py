@@ -115,7 +115,8 @@ def _started(recipe: Recipe, weights: Path | None, say: list[str]) -> Encoder:
     say.append(f"{weights.name}: {coverage}.")
     if coverage.missing:
         say.append(f"The other {len(coverage.missing)} tensors of the trunk start from random weights.")
-    encoder.recipe = recipe.model_copy(update={"pretrained": "file", "weights": noted})
+    start = {"pretrained": "file", "weights": noted, "random_tensors": len(coverage.missing)}
+    encoder.recipe = recipe.model_copy(update=start)
     return encoder
 
 

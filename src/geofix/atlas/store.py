@@ -28,7 +28,7 @@ import pyarrow as pa
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.consensus import METHOD
 from geofix.errors import AtlasError, DataError, StorageError, storage_error
-from geofix.files import write_json
+from geofix.files import is_file, is_folder, write_json
 from geofix.models.runs import Run, copy_run, load_run
 from geofix.photos import Photo
 from geofix.positions import Position, geodesic_m, latlons
@@ -101,9 +101,9 @@ class Atlas:
     def open(cls, folder: Path) -> Atlas:
         """An existing atlas. Raises AtlasError when it is missing, foreign, damaged or from the future."""
         path = folder / MANIFEST
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise AtlasError(f"There is no atlas at {folder}; make one with `geofix index PHOTOS --atlas {folder}`.")
-        if not path.is_file():
+        if not is_file(path):
             raise AtlasError(f"{folder} is no atlas: it has no {MANIFEST}; choose the folder `geofix index` wrote.")
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))

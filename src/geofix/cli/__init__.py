@@ -59,6 +59,11 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of our output went away; point stdout elsewhere so that the exit stays quiet.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = "A file" if error.filename is None else error.filename
+        why = error.strerror or error
+        sys.stderr.write(f"geofix: {where} cannot be used ({why}); check its name and permissions.\n")
+        return 2
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # typer's own answer to Ctrl-C, without a word
             return _stopped()
@@ -67,5 +72,5 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _stopped() -> int:
-    sys.stderr.write("geofix: stopped; the same command goes on where it was.\n")
+    sys.stderr.write("geofix: stopped; run the same command again (index and evaluate go on where they were).\n")
     return _INTERRUPTED

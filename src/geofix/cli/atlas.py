@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,7 @@ def remove(
     known = list(opened.known())
     if not photos and not missing:
         raise UsageError("Nothing was named to remove; name photos or folders, or use --missing.")
-    named = {photo: [path for path in known if _is_or_lies_in(path, photo)] for photo in photos or []}
+    named = {photo: _at_or_in(photo, known) for photo in photos or []}
     gone = {path for paths in named.values() for path in paths}
     if not gone and not missing:
         raise AtlasError(f"None of the photos named is in {atlas}; name them as they were indexed.")
@@ -113,8 +114,11 @@ def verify(
     output.finish(problems)
 
 
-def _is_or_lies_in(path: str, named: Path) -> bool:
-    return any(path == str(one) or path.startswith(f"{one}/") for one in {absolute(named), named.resolve()})
+def _at_or_in(named: Path, known: list[str]) -> list[str]:
+    """The known paths that are the photo named, or lie in the folder named, links followed or not."""
+    spellings = {str(absolute(named)), str(named.resolve())}
+    folders = tuple(f"{one}{os.sep}" for one in spellings)
+    return [path for path in known if path in spellings or path.startswith(folders)]
 
 
 def _open(folder: Path) -> Atlas:

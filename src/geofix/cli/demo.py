@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from geofix.cli import fixes, scores
 from geofix.demo import Demo
 from geofix.reports.maps import write_report
@@ -12,12 +14,17 @@ _RANDOM = (
 )
 
 
-def shown(made: Demo) -> str:
-    """Recall by day and by night, how the held-out photos were located, and what to do with one's own photos."""
+def write(made: Demo) -> Path:
+    """Write the demo's report; returns where it lies."""
     report = made.folder / "report.html"
     summary = fixes.summary(made.fixes, made.truth)
     write_report(report, made.fixes, title="geofix demo", truth=made.truth, summary=summary, notes=[_RANDOM])
-    located = "\n".join(f"  {name}: {value}" for name, value in summary)
+    return report
+
+
+def shown(made: Demo, report: Path) -> str:
+    """Recall by day and by night, how the held-out photos were located, and what to do with one's own photos."""
+    located = "\n".join(f"  {name}: {value}" for name, value in fixes.summary(made.fixes, made.truth))
     return f"""{scores.shown(["random trunk"], [made.scores])}
 
 {len(made.fixes)} held-out photos, half by day and half by night:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.cli.output import table
+from geofix.files import absolute
 from geofix.fixes import Fix
 from geofix.metrics import share_within
 from geofix.positions import Position
@@ -34,6 +35,9 @@ def summary(fixes: Sequence[Fix], truth: Mapping[str, Position]) -> list[tuple[s
     figures = [("answered", f"{len(answered)} of {len(readable)} photos")]
     if any(not fix.calibrated for fix in readable):
         figures.append(("confidence", "not calibrated: an order, not a probability"))
+    itself = sum(any(match.path == str(absolute(Path(fix.photo))) for match in fix.matches) for fix in readable)
+    if itself:
+        figures.append(("careful", f"{itself} of these photos are in the atlas itself and find themselves"))
     known = [fix for fix in readable if fix.photo in truth]
     errors_m = np.array([error_m(fix, truth[fix.photo]) for fix in known])
     told = np.isfinite(errors_m)

@@ -16,6 +16,7 @@ from geofix.evaluate import Comparison, Scores
 from geofix.metrics import NEVER
 from geofix.models.runs import SCORES
 from geofix.positions import Position
+from geofix.reports.exports import harmless
 
 _LISTED_MATCHES = 5
 
@@ -47,10 +48,11 @@ def comparison(compared: Comparison) -> str:
 
 
 def scores_json(names: Sequence[str], scores: Sequence[Scores]) -> str:
-    """scores.json of one run; of two, an object with both by name."""
+    """scores.json of one run; of two, `{"compared": [...]}` with both in order, each with its name as `run`."""
     if len(scores) == 1:
         return json.dumps(scores[0].to_dict(), indent=1) + "\n"
-    return json.dumps({name: one.to_dict() for name, one in zip(names, scores, strict=True)}, indent=1) + "\n"
+    both = [{"run": name, **one.to_dict()} for name, one in zip(names, scores, strict=True)]
+    return json.dumps({"compared": both}, indent=1) + "\n"
 
 
 def read_scores(path: Path) -> Scores:
@@ -81,9 +83,9 @@ def predictions_csv(scores: Scores) -> str:
         found = [
             cell
             for row, distance in zip(rows[:_LISTED_MATCHES], apart[:_LISTED_MATCHES], strict=True)
-            for cell in ((made.gallery[row].name, f"{distance:.6f}") if row >= 0 else ("", ""))
+            for cell in ((harmless(made.gallery[row].name), f"{distance:.6f}") if row >= 0 else ("", ""))
         ]
-        writer.writerow([query.name, *_degrees(query.position), *_degrees(best), _rank(int(rank)), *found])
+        writer.writerow([harmless(query.name), *_degrees(query.position), *_degrees(best), _rank(int(rank)), *found])
     return out.getvalue()
 
 
@@ -95,6 +97,8 @@ def journal_folder(run: str) -> Path:
 
 def _label(name: str, scores: Scores) -> str:
     random = " (random trunk)" if scores.protocol.get("pretrained") == "none" else ""
+    if missing := scores.protocol.get("random_tensors"):
+        random = f" (trunk with {missing} random tensors)"
     untrained = " (untrained)" if not scores.protocol.get("epochs") and not random else ""
     return f"{name}{random}{untrained}"
 

@@ -30,12 +30,14 @@ def demo(
     out: Annotated[Path, typer.Option(help="A new folder for everything the demo makes.")] = Path("geofix-demo"),
 ) -> None:
     """Render a town, index it, locate held-out photos and write a report: no data, no network, no training."""
-    from geofix.cli.demo import shown
+    from geofix.cli.demo import shown, write
     from geofix.demo import demo as run_demo
+    from geofix.heap import keep_freed_memory
 
+    keep_freed_memory()
     with output.steps() as progress:
         made = run_demo(out, progress)
-    output.result(shown(made))
+    output.result(shown(made, write(made)))
 
 
 def train(
@@ -197,13 +199,14 @@ def locate(
     if atlas is None:
         raise UsageError("No atlas was named; add --atlas ATLAS (make one with `geofix index`).")
     keep_freed_memory()
-    paths = photo_paths(photos)
+    closed: list[PhotoError] = []
+    paths = photo_paths(photos, closed)
     fixes = _located(paths, atlas, near, min_confidence, _precision(precision))
     truth = own_positions(paths) if score else {}
     summary = shown.summary(fixes, truth)
     if json_lines:
         output.result(exports.fixes_json_lines(fixes))
-    else:
+    elif "-" not in {str(csv), str(geojson), str(kml)}:
         output.result(shown.listed(fixes, truth))
         output.result("\n" + "\n".join(f"{name}: {value}" for name, value in summary))
     output.save(csv, lambda: exports.fixes_csv(fixes))
@@ -212,7 +215,7 @@ def locate(
     if report is not None:
         write_report(report, fixes, title="geofix report", truth=truth, summary=summary)
         output.remark(f"report: {report}")
-    output.finish([PhotoError(fix.error) for fix in fixes if fix.error])
+    output.finish([*closed, *(PhotoError(fix.error) for fix in fixes if fix.error)])
 
 
 def _located(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from geofix.data.places import Dataset, Split
 from geofix.errors import DataError, PhotoError
+from geofix.files import is_folder
 from geofix.photos import Photo, find_photos
 from geofix.positions import Position
 
@@ -70,24 +71,25 @@ def photo_from_name(path: Path, name: str) -> tuple[Photo, PhotoError | None]:
 
 
 def _split_folders(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if not is_folder(path):
         return []
     if _is_split(path):
         return [path.absolute()]
-    images = path / "images" if (path / "images").is_dir() else path
+    images = path / "images" if is_folder(path / "images") else path
     return sorted(folder for folder in images.iterdir() if _is_split(folder))
 
 
 def _is_split(folder: Path) -> bool:
-    return any((folder / role).is_dir() for role in ROLES)
+    return any(is_folder(folder / role) for role in ROLES)
 
 
 def _read_role(folder: Path, role: str) -> tuple[tuple[Photo, ...], list[PhotoError]]:
     images = folder.parent
-    files = find_photos(folder / role)
+    closed: list[PhotoError] = []
+    files = find_photos(folder / role, closed)
     understood = [photo_from_name(file, file.relative_to(images).as_posix()) for file in files]
     photos = tuple(photo for photo, _ in understood)
-    return photos, [problem for _, problem in understood if problem is not None]
+    return photos, [*closed, *(problem for _, problem in understood if problem is not None)]
 
 
 def _position(fields: dict[str, str]) -> tuple[Position | None, str | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from geofix.data.places import Dataset, Split
 from geofix.errors import PhotoError
+from geofix.files import is_folder
 from geofix.photos import Photo, find_photos, photo_files, read_capture
 
 LAYOUT = "exif-folder"
@@ -17,14 +18,14 @@ _THREADS = 2  # reading headers waits for the disk more than for the processor
 
 def found(path: Path) -> bool:
     """Whether `path` is a folder with photos at any depth."""
-    return path.is_dir() and next(photo_files(path), None) is not None
+    return is_folder(path) and next(photo_files(path, []), None) is not None
 
 
 def has_positions(path: Path) -> bool:
     """Whether any of a few photos, spread over the whole folder, has an EXIF position."""
-    if not path.is_dir():
+    if not is_folder(path):
         return False
-    files = find_photos(path)
+    files = find_photos(path, [])
     return any(_has_position(file) for file in files[:: max(1, len(files) // _LOOK_AT)])
 
 
@@ -34,10 +35,11 @@ def read(path: Path) -> Dataset:
     Photos that cannot be opened are left out and become problems; damaged EXIF positions become problems,
     their photos stay.
     """
+    closed: list[PhotoError] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        opened = list(pool.map(lambda file: _photo(path, file), find_photos(path)))
+        opened = list(pool.map(lambda file: _photo(path, file), find_photos(path, closed)))
     photos = tuple(photo for photo, _ in opened if photo is not None)
-    problems = tuple(problem for _, problem in opened if problem is not None)
+    problems = (*closed, *(problem for _, problem in opened if problem is not None))
     return Dataset(path, LAYOUT, {SPLIT: Split(SPLIT, photos, photos, leave_one_out=True)}, problems)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from geofix.data.places import Dataset, Split
 from geofix.errors import DataError, PhotoError
+from geofix.files import is_file
 from geofix.photos import Photo
 from geofix.positions import Position, looks_swapped
 
@@ -87,7 +88,7 @@ class _Record:
 
 def found(path: Path) -> bool:
     """Whether `path` is a file that ends like a table."""
-    return path.is_file() and path.suffix.lower() in SUFFIXES
+    return is_file(path) and path.suffix.lower() in SUFFIXES
 
 
 def read(csv_path: Path, image_root: Path | None = None) -> Dataset:
@@ -99,8 +100,8 @@ def read(csv_path: Path, image_root: Path | None = None) -> Dataset:
     table = read_table(csv_path)
     root = csv_path.parent if image_root is None else image_root
     photos = [(row.split or SPLIT, _photo(row, root)) for row in table.rows]
-    there = [(split, photo) for split, photo in photos if photo.path.is_file()]
-    missing = [photo for _, photo in photos if not photo.path.is_file()]
+    there = [(split, photo) for split, photo in photos if is_file(photo.path)]
+    missing = [photo for _, photo in photos if not is_file(photo.path)]
     if len(missing) > len(photos) / 2:
         raise DataError(
             f"{len(missing)} of the {len(photos)} photos listed in {csv_path} are not in {root} (the first "

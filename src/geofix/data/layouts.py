@@ -9,6 +9,7 @@ from pathlib import Path
 from geofix.data import deep_vg, exif_folder, geotag_csv, plain_places
 from geofix.data.places import Dataset
 from geofix.errors import DataError
+from geofix.files import is_file, is_folder
 from geofix.photos import is_photo, photo_files
 
 _SHOWN = 5  # names listed when a structure is not understood
@@ -59,7 +60,7 @@ def open_dataset(path: Path, *, image_root: Path | None = None, split_by_time: b
 
 
 def _refuse_missing(path: Path) -> None:
-    if not path.exists():
+    if not (is_file(path) or is_folder(path)):
         what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
         raise DataError(f"{path} {what}; give a folder of photos or a CSV.")
 
@@ -72,7 +73,7 @@ def _refuse_unfitting(path: Path, layout: str, options: Options) -> None:
 
 
 def _nothing_found(path: Path) -> str:
-    if path.is_file():
+    if is_file(path):
         what = "is a single photo" if is_photo(path) else f"is a file that ends in {path.suffix or 'nothing'}"
         return f"{path} {what}; known structures are {KNOWN}."
     names = sorted(child.name for child in path.iterdir())
@@ -80,7 +81,7 @@ def _nothing_found(path: Path) -> str:
         return f"{path} is empty; known structures are {KNOWN}."
     tables = [name for name in names if name.lower().endswith(geotag_csv.SUFFIXES)]
     seen = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-    if next(photo_files(path), None) is None:
+    if next(photo_files(path, []), None) is None:
         hint = f"if {tables[0]} lists them, give that file" if tables else f"known structures are {KNOWN}"
         return f"{path} contains no photos (only {seen}); {hint}."
     return f"The structure of {path} is not understood (it holds {seen}); known structures are {KNOWN}."

@@ -11,7 +11,7 @@ import numpy as np
 
 from geofix.errors import DataError, PhotoError
 from geofix.photos import Photo
-from geofix.positions import latlons, within_m
+from geofix.positions import PLANE_TOLERANCE_M, latlons, within_m
 
 RELEVANT_WITHIN_M = 25.0  # the field's threshold, inclusive
 
@@ -65,7 +65,7 @@ class Dataset:
         return tuple(photo for split in self.splits.values() for photo in split.photos)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Benchmark:
     """Queries, gallery and, per query, the relevant gallery rows.
 
@@ -183,7 +183,8 @@ def _within(split: Split, radius_m: float) -> list[np.ndarray]:
 
 def _nearer(split: Split, radius_m: float) -> list[np.ndarray]:
     """Gallery rows strictly nearer than `radius_m`."""
-    return _within(split, float(np.nextafter(radius_m, 0)) - 2e-4)
+    # `within_m` is inclusive and forgives one tolerance; a photo at the radius itself must stay.
+    return _within(split, radius_m - 2 * PLANE_TOLERANCE_M)
 
 
 def _same_place(split: Split) -> list[np.ndarray]:

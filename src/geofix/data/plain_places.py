@@ -6,6 +6,7 @@ from pathlib import Path
 
 from geofix.data.places import Dataset, Split
 from geofix.errors import DataError, PhotoError
+from geofix.files import is_folder
 from geofix.photos import Photo, find_photos
 
 LAYOUT = "plain-places"
@@ -15,9 +16,9 @@ TIMES_OF_DAY = ("day", "night")  # file name prefixes, before an underscore
 
 def found(path: Path) -> bool:
     """Whether `path` holds at least two folders with photos, and none with photos further down."""
-    if not path.is_dir():
+    if not is_folder(path):
         return False
-    depths = [photo.relative_to(path).parts for photo in find_photos(path)]
+    depths = [photo.relative_to(path).parts for photo in find_photos(path, [])]
     folders = {parts[0] for parts in depths if len(parts) == 2}
     return len(folders) >= 2 and all(len(parts) <= 2 for parts in depths)
 
@@ -27,11 +28,12 @@ def read(path: Path, *, split_by_time: bool = False) -> Dataset:
     among all others. Photos beside the place folders become problems. Raises DataError when nothing is left
     on one side.
     """
-    files = find_photos(path)
+    closed: list[PhotoError] = []
+    files = find_photos(path, closed)
     photos = tuple(_photo(path, file) for file in files if file.parent != path)
     loose = tuple(_beside(file) for file in files if file.parent == path)
     split = _by_time(path, photos) if split_by_time else Split(SPLIT, photos, photos, leave_one_out=True)
-    return Dataset(path, LAYOUT, {SPLIT: split}, loose)
+    return Dataset(path, LAYOUT, {SPLIT: split}, (*closed, *loose))
 
 
 def _photo(root: Path, file: Path) -> Photo:

@@ -92,6 +92,8 @@ def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
         hint = f"; near to it are {', '.join(close)}" if close else ""
         raise RecipeError(f"There is no backbone named {name!r}{hint}. Any model of timm, or alexnet, can be used.")
     network: Any = _timm_network(name, pretrained)
+    if not hasattr(network, "forward_intermediates") or not hasattr(network, "prune_intermediate_layers"):
+        raise RecipeError(f"{name} cannot be cut after a stage: timm knows none of it; choose another backbone.")
     looks = network.pretrained_cfg
     stages = [str(info["module"]) for info in network.feature_info]
     stage = _stage(name, cut, stages)
@@ -157,6 +159,10 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _timm_network(name: str, pretrained: bool) -> nn.Module:
+    network_name, _, tag = name.partition(".")
+    known = timm.list_pretrained(f"{network_name}.*")
+    if tag and name not in known:
+        raise RecipeError(f"timm has no weights named {name!r}; it has: {', '.join(known[:5]) or 'none'}.")
     if pretrained and not _reachable(name):
         raise _unreachable(name)
     try:

@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from geofix import recipes
 from geofix.errors import WeightsError
-from geofix.files import write_atomically, write_json
+from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.models.backbones import read_state
 from geofix.models.encoder import Encoder, build
 from geofix.transforms import Preprocess
@@ -49,9 +49,9 @@ def save_run(encoder: Encoder, folder: Path) -> Run:
 
 def load_run(folder: Path) -> Run:
     """The run in a folder, ready to encode. Raises WeightsError that names what is missing or damaged."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise WeightsError(f"There is no run folder at {folder}; make one with `geofix train RECIPE --out {folder}`.")
-    missing = [name for name in FILES if not (folder / name).is_file()]
+    missing = [name for name in FILES if not is_file(folder / name)]
     if missing:
         raise WeightsError(
             f"{folder} is no whole run folder: {', '.join(missing)} is missing; "

@@ -111,10 +111,10 @@ def _cell(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return _harmless(value) if isinstance(value, str) else value
+    return harmless(value) if isinstance(value, str) else value
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text no spreadsheet takes for a formula; bytes that were no valid file name become \\udcXX in full."""
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text

@@ -10,15 +10,13 @@ import base64
 import hashlib
 import html
 import json
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from geofix.errors import storage_error
+from geofix.files import write_atomically
 from geofix.fixes import Fix
 from geofix.positions import Position
 from geofix.reports.cards import CardMaker, Pictures, shown, state
@@ -50,7 +48,7 @@ def write_report(
     cards = [maker.card(fix, index < pictured) for index, fix in enumerate(fixes)]
     data = {"fixes": cards, "pictures": maker.pictures.jpegs}
     page = _page(title, _counts(fixes), summary, [*notes, *_cap_note(len(fixes), pictured)], data)
-    _replace_file(path, page)
+    write_atomically(path, page)
 
 
 def _page(
@@ -129,15 +127,3 @@ def _data_block(value: Any) -> str:
     """JSON that is ASCII and cannot end or open a script element, whatever its strings hold."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
-
-
-def _replace_file(path: Path, text: str) -> None:
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise storage_error(error, path) from error
