@@ -14,15 +14,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import toy_places
-from conftest import as_nobody
+from conftest import as_nobody, write_street
 from geofix import recipes
 from geofix.atlas.store import Atlas
 from geofix.cli import run
+from geofix.errors import PhotoError
 from geofix.models.runs import Run
-from geofix.photos import save_jpeg
+from geofix.photos import find_photos, save_jpeg
 from test_index import revisited
 from toy_places import blobs, put
 
@@ -658,3 +661,60 @@ def test_demo(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "nothing was trained" in out
     assert (tmp_path / "demo" / "report.html").stat().st_size > 0
     assert called(capsys, "atlas", "verify", tmp_path / "demo" / "atlas")[0] == 0
+
+
+def test_photos_of_the_atlas_do_not_calibrate_it(capsys: Captured, encoder: str, tmp_path: Path) -> None:
+    street = write_street(tmp_path / "street", 6)
+    assert called(capsys, "index", street, "--encoder", encoder, "--atlas", tmp_path / "atlas")[0] == 0
+    err = refused(capsys, "atlas", "calibrate", tmp_path / "atlas", street)
+    assert "0 of 6 photos have a position and are not in the atlas" in err
+
+
+def test_scoring_photos_of_the_atlas_says_so(capsys: Captured, encoder: str, tmp_path: Path) -> None:
+    street = write_street(tmp_path / "street", 6)
+    called(capsys, "index", street, "--encoder", encoder, "--atlas", tmp_path / "atlas")
+    _, out, _ = called(capsys, "locate", street, "--atlas", tmp_path / "atlas", "--score")
+    assert "careful: 6 of these photos are in the atlas itself" in out
+
+
+def test_a_closed_folder_is_named_and_the_rest_is_done(capsys: Captured, public: Path) -> None:
+    street = write_street(public / "street", 6)
+    closed = write_street(street / "closed", 2)
+    closed.chmod(0)
+    with as_nobody():
+        problems: list[PhotoError] = []
+        assert len(find_photos(street, problems)) == 6
+        with pytest.raises(PhotoError, match="closed may not be read"):
+            find_photos(street)
+        status, out, err = called(capsys, "data", "check", street)
+    closed.chmod(0o755)
+    assert [str(problem).split(" (")[0] for problem in problems] == [f"{closed} may not be read"]
+    assert status == 1
+    assert "closed may not be read" in err
+    assert re.search(r"^all +6 ", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["locate", "evaluate", "train", "atlas info", "data check", "index"])
+def test_a_name_that_is_too_long(capsys: Captured, encoder: str, tmp_path: Path, command: str) -> None:
+    long = tmp_path / ("x" * 300 + ".jpg")
+    street = write_street(tmp_path / "street", 3)
+    called(capsys, "index", street, "--encoder", encoder, "--atlas", tmp_path / "atlas")
+    more: dict[str, list[object]] = {
+        "locate": ["--atlas", tmp_path / "atlas"],
+        "evaluate": ["--data", street],
+        "train": ["--out", tmp_path / "run"],
+        "index": ["--encoder", encoder, "--atlas", tmp_path / "atlas"],
+    }
+    refused(capsys, *command.split(), long, *more.get(command, []))
+    if command == "locate":
+        status, out, err = called(capsys, "locate", street / "001.jpg", long, *more["locate"])
+        assert status == 1 and "001.jpg" in out and "File name too long" in err
+
+
+def test_a_partly_random_trunk_is_never_silent(capsys: Captured, toy: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "part.safetensors"
+    save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, weights)
+    changes = ["--set", "image_size=64x64", "--weights", weights, "--out", tmp_path / "run"]
+    assert "start from random weights" in called(capsys, "train", "resnet18-gem", *changes)[2]
+    out = called(capsys, "evaluate", tmp_path / "run", "--data", toy)[1]
+    assert re.search(r"\(trunk with \d+ random tensors\)", out)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import STREET_START, write_street
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.store import Atlas, Rows
+from geofix.encode import Inference
 from geofix.errors import AtlasError, DataError, UsageError
 from geofix.fixes import Fix
 from geofix.index import index
@@ -206,3 +208,32 @@ def test_paths_that_are_no_utf_8_are_answered(atlas: Atlas, tmp_path: Path) -> N
     (fix,) = locate([odd], atlas)
     assert fix.error is None
     assert fix.photo == str(odd)
+
+
+def test_in_a_circle_confidence_is_not_calibrated(tiny_run: Run, tmp_path: Path) -> None:
+    """What was learned on the whole atlas would be sure of the only spot in a small circle."""
+    photos = revisited(tmp_path / "photos")
+    atlas = index([photos], tiny_run, tmp_path / "atlas").atlas
+    asked = photos / "05-0.jpg"
+    [anywhere] = locate([asked], atlas, min_confidence=0.0)
+    [nearby] = locate([asked], atlas, near=Near(STREET_START, 20.0), min_confidence=0.0)
+    assert anywhere.calibrated
+    assert (nearby.calibrated, nearby.confidence) == (False, 0.5)
+
+
+def test_a_photo_with_a_descriptor_that_is_no_number_keeps_its_place(
+    street_atlas: Path, street: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (street / "002.jpg").write_bytes(b"no photo")
+    asked = [street / f"00{number}.jpg" for number in range(5)]
+
+    def sick(self: Inference, batch: torch.Tensor) -> np.ndarray:
+        descriptors = np.ones((len(batch), self.descriptor_length), dtype=np.float32)
+        descriptors[1] = np.nan
+        return descriptors
+
+    monkeypatch.setattr(Inference, "__call__", sick)
+    fixes = locate(asked, Atlas.open(street_atlas), min_confidence=0.0)
+    assert [bool(fix.error) for fix in fixes] == [False, True, True, False, False]
+    assert "001.jpg got a descriptor that is no number; check the encoder's weights" in str(fixes[1].error)
+    assert "002.jpg is no image" in str(fixes[2].error)
