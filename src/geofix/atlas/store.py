@@ -188,11 +188,9 @@ class Atlas:
 
     def checksums(self) -> tuple[np.ndarray, np.ndarray]:
         """For each of `rows` the checksum stored with its descriptor and position, and the one they have now."""
-        if self._table is None:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        table = self._columns(None)
-        rows = _rows(table, self.length)
-        return np.asarray(table["checksum"].to_numpy()), _checksums(rows.vectors, rows.latlons)
+        stored = self._by_path("checksum")
+        kept = np.array([stored[path][0] for path in self.rows.paths], dtype=np.int64)
+        return kept, _checksums(self.rows.vectors, self.rows.latlons)
 
     def put(self, entries: Sequence[Entry], vectors: DescriptorRows) -> None:
         """Add photos in one commit; a path already there is replaced. Raises AtlasError, StorageError.

@@ -159,9 +159,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _timm_network(name: str, pretrained: bool) -> nn.Module:
-    network_name, _, tag = name.partition(".")
-    known = timm.list_pretrained(f"{network_name}.*")
-    if tag and name not in known:
+    known = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+    if "." in name and name not in known:
         raise RecipeError(f"timm has no weights named {name!r}; it has: {', '.join(known[:5]) or 'none'}.")
     if pretrained and not _reachable(name):
         raise _unreachable(name)
