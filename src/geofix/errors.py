@@ -8,6 +8,7 @@ GeofixError
 ├── WeightsError     weights that are missing, foreign or cannot be reached
 ├── AtlasError       an atlas that is torn, foreign, from the future or of another encoder
 ├── ProtocolError    results that must not be compared
+├── TrainingError    a training that cannot go on, or cannot start on these data
 ├── StorageError     the disk is full or may not be written
 └── MissingExtraError  an optional part that is not installed
 
@@ -48,6 +49,10 @@ class AtlasError(GeofixError):
 
 class ProtocolError(GeofixError):
     """Two results were measured differently and must not be compared."""
+
+
+class TrainingError(GeofixError):
+    """A training cannot start on these data, or cannot go on."""
 
 
 class StorageError(GeofixError):

@@ -133,6 +133,17 @@ def within_m(queries: LatLons, gallery: GalleryLatLons, radius_m: float) -> list
     return found
 
 
+def planar_m(first: LatLons, second: LatLons) -> Metres:
+    """Row-wise distances in metres in the UTM plane of the first point's zone, the field's convention."""
+    metres = np.empty(len(first))
+    zones = utm_zones(first)
+    for zone in np.unique(zones):
+        rows = zones == zone
+        apart = project(first[rows], int(zone)) - project(second[rows], int(zone))
+        metres[rows] = np.hypot(apart[:, 0], apart[:, 1])
+    return metres
+
+
 def nearest_m(queries: LatLons, gallery: GalleryLatLons) -> Metres:
     """For each query the planar distance in metres to the nearest gallery row; inf where none is in reach."""
     nearest = np.full(len(queries), np.inf)

@@ -20,6 +20,8 @@ from geofix.files import is_file
 PoolingName = Literal["gem", "netvlad", "mac", "spoc", "rmac"]
 L2Where = Literal["before_pool", "after_pool", "none"]
 Precision = Literal["fp32", "bf16"]
+LossName = Literal["triplet", "sare_ind", "sare_joint", "multi_similarity"]
+Mining = Literal["partial", "full", "random"]
 
 
 class Recipe(BaseModel):
@@ -51,10 +53,41 @@ class Recipe(BaseModel):
 
     seed: int = Field(default=0, ge=0)
     precision: Precision = "fp32"  # of the trunk's arithmetic when photos are encoded
-    batch_size: int = Field(default=4, ge=1)  # triplets a step in the papers
-    epochs: int = Field(default=0, ge=0)  # 0 writes the untrained run
+
+    learn: Literal["triplets", "classes"] = "triplets"  # a query and its mined photos, or photos grouped into places
+    loss: LossName = "triplet"
+    margin: float = Field(default=0.1, ge=0)  # of the triplet loss
+    positive_within_m: float = Field(default=10.0, gt=0)  # how near a photo must be to be learned as the same place
+    positive_heading_deg: float | None = Field(default=None, gt=0, le=180)  # and how alike in heading; none: any
+    negative_beyond_m: float = Field(default=25.0, gt=0)  # how far a photo must be to be learned as another place
+    mining: Mining = "partial"  # negatives from one shared sample, from a sample a query, or by chance
+    negatives: int = Field(default=10, ge=1)  # a query
+    negative_candidates: int = Field(default=1000, ge=1)  # gallery photos among which negatives are mined
+    queries_per_epoch: int = Field(default=5000, ge=1)
+    cache_refresh: int = Field(default=1000, ge=1)  # queries between two minings
+    photos_per_place: int = Field(default=4, ge=2)  # of the classes
+    batch_size: int = Field(default=4, ge=1)  # triplets a step in the papers; places a step of the classes
+
+    frozen_through: str | None = "layer2"  # the last part of the backbone that is not trained; none trains all
+    batch_norm: Literal["train", "frozen"] = "train"  # statistics from each batch (the papers), or as they came
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-5, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate over the whole training
+    warmup_steps: int = Field(default=0, ge=0)
+    epochs: int = Field(default=0, ge=0)  # 0 writes the untrained run
+    patience: int = Field(default=3, ge=1)  # epochs without a better R@5 where weights are chosen before it stops
+    choose_on: Literal["block", "val"] = "block"  # where weights are chosen: a block cut from train, or val itself
+    block_share: float = Field(default=0.2, gt=0, lt=1)  # of train's photos
+    accumulate: int = Field(default=1, ge=1)  # steps whose gradients are added up
+    train_precision: Precision = "fp32"
+    channels_last: bool = True  # memory format while training; the results are the same up to rounding
+
+    augment_colour: float = Field(default=0.0, ge=0, le=1)  # jitter of brightness, contrast, saturation
+    augment_crop: float = Field(default=1.0, gt=0, le=1)  # the smallest share of a photo that a random crop keeps
+    augment_perspective: float = Field(default=0.0, ge=0, le=1)  # distortion
+    augment_erase: float = Field(default=0.0, ge=0, le=1)  # probability that a rectangle is blotted out
+    augment_flip: bool = False  # mirror all photos of a place, or none
 
     @field_validator("image_size", mode="before")
     @classmethod

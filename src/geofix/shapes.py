@@ -51,3 +51,12 @@ Ranks = Int[np.ndarray, " q"]
 
 Hits = Bool[np.ndarray, " q"]
 """Whether a query was answered rightly."""
+
+Triplets = Int[np.ndarray, "t m"]
+"""One row a query: its row among the queries, then gallery rows: the positive and the m - 2 negatives."""
+
+MinedQueries = Float32[np.ndarray, "t d"]
+"""Descriptors of the queries that are mined now."""
+
+Mask = Bool[np.ndarray, "t c"]
+"""Which of c candidates count for each of t queries."""

@@ -1,6 +1,6 @@
 """Names for the tensors of the encoders; the tests check them at every call."""
 
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 Images = Float[Tensor, "n 3 h w"]
@@ -17,3 +17,12 @@ Pooled = Float[Tensor, "n d"]
 
 Descriptors = Float[Tensor, "n d"]
 """What an encoder makes of images."""
+
+Negatives = Float[Tensor, "q k d"]
+"""Descriptors of k negatives for each of q queries."""
+
+PlaceNumbers = Int[Tensor, " n"]
+"""Which place each photo of a batch shows."""
+
+Loss = Float[Tensor, ""]
+"""One number to lower."""

@@ -118,7 +118,7 @@ def benchmark(
     if unplaced:
         split = _with_positions(split)
     if by_place:
-        relevant = _same_place(split)
+        relevant = same_place(split.queries, split.gallery)
         if exclude_nearer_than_m is not None:
             raise DataError(
                 f"Split {split.name!r} has place labels but no positions, which --exclude-nearer-than needs."
@@ -162,6 +162,14 @@ def split_hash(queries: Sequence[Photo], gallery: Sequence[Photo]) -> str:
     return digest.hexdigest()[:16]
 
 
+def same_place(queries: Sequence[Photo], gallery: Sequence[Photo]) -> list[np.ndarray]:
+    """For each query the gallery rows that carry its place label."""
+    rows: dict[str, list[int]] = {}
+    for row, photo in enumerate(gallery):
+        rows.setdefault(str(photo.place), []).append(row)
+    return [np.array(rows.get(str(query.place), []), dtype=np.int64) for query in queries]
+
+
 def _with_positions(split: Split) -> Split:
     """The split without the photos nobody knows the place of. Raises DataError when one side is empty then."""
     gallery = tuple(photo for photo in split.gallery if photo.position is not None)
@@ -185,13 +193,6 @@ def _nearer(split: Split, radius_m: float) -> list[np.ndarray]:
     """Gallery rows strictly nearer than `radius_m`."""
     # `within_m` is inclusive and forgives one tolerance; a photo at the radius itself must stay.
     return _within(split, radius_m - 2 * PLANE_TOLERANCE_M)
-
-
-def _same_place(split: Split) -> list[np.ndarray]:
-    rows: dict[str, list[int]] = {}
-    for row, photo in enumerate(split.gallery):
-        rows.setdefault(str(photo.place), []).append(row)
-    return [np.array(rows.get(str(query.place), []), dtype=np.int64) for query in split.queries]
 
 
 def _itself(split: Split) -> list[np.ndarray]:
