@@ -16,7 +16,7 @@ def main(out: Path) -> None:
     dataset = geofix.open_dataset(out / "town")
 
     # A trunk of seeded random weights; leave "pretrained" out for ImageNet's, and the sizes for the papers'.
-    changes = ["pretrained=none", "cut=layer1", "image_size=120x160", "netvlad_photos=60"]
+    changes = ["pretrained=none", "epochs=0", "cut=layer1", "image_size=120x160", "netvlad_photos=60"]
     recipe = recipes.with_settings(recipes.load("resnet18-netvlad"), changes)
     run = geofix.train(recipe, dataset, out / "run")
 

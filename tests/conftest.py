@@ -61,7 +61,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An untrained ResNet-18 at 64x64 pixels, 256 numbers a photo."""
-    settings = ["name=tiny", "pretrained=none", "image_size=64x64"]
+    settings = ["name=tiny", "pretrained=none", "epochs=0", "image_size=64x64"]
     recipe = recipes.with_settings(recipes.load("resnet18-gem"), settings)
     return train(recipe, None, tmp_path_factory.mktemp("runs") / "tiny")
 
@@ -69,7 +69,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="session")
 def other_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """As `tiny_run`, from another seed: another encoder."""
-    settings = ["name=other", "pretrained=none", "image_size=64x64", "seed=1"]
+    settings = ["name=other", "pretrained=none", "epochs=0", "image_size=64x64", "seed=1"]
     recipe = recipes.with_settings(recipes.load("resnet18-gem"), settings)
     return train(recipe, None, tmp_path_factory.mktemp("runs") / "other")
 

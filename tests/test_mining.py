@@ -12,6 +12,7 @@ from torch.nn import functional
 
 import toy_places
 from geofix.data.layouts import open_dataset
+from geofix.data.neighbours import Nearness
 from geofix.data.places import Split
 from geofix.data.triplets import TripletPhotos, triplet_photos
 from geofix.errors import DataError
@@ -33,7 +34,7 @@ MODES = list(P10)
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> TripletPhotos:
     dataset = open_dataset(toy_places.write(tmp_path_factory.mktemp("toy")))
-    return triplet_photos(dataset.split("train"), positive_within_m=10.0, negative_beyond_m=25.0)
+    return triplet_photos(dataset.split("train"), Nearness())
 
 
 def averages(photos: tuple[Photo, ...]) -> np.ndarray:
@@ -145,16 +146,16 @@ def photo(name: str, east_m: float, heading: float | None = None, place: str | N
     return Photo(name, Path(name), position, heading_deg=heading, place=place)
 
 
-def near_in(split: Split, **settings: float) -> TripletPhotos:
-    return triplet_photos(split, positive_within_m=10.0, negative_beyond_m=25.0, **settings)
+def near_in(split: Split, heading_deg: float | None = None) -> TripletPhotos:
+    return triplet_photos(split, Nearness(heading_deg=heading_deg))
 
 
 def test_positives_look_the_same_way() -> None:
     gallery = (photo("a", 3, 90.0), photo("b", 4, 350.0), photo("c", 5), photo("d", 100, 0.0))
     split = Split("train", gallery, (photo("q", 0, 20.0),))
     assert near_in(split).positives[0].tolist() == [0, 1, 2]
-    assert near_in(split, positive_heading_deg=45.0).positives[0].tolist() == [1, 2]
-    assert near_in(split, positive_heading_deg=45.0).near[0].tolist() == [0, 1, 2]
+    assert near_in(split, heading_deg=45.0).positives[0].tolist() == [1, 2]
+    assert near_in(split, heading_deg=45.0).near[0].tolist() == [0, 1, 2]
 
 
 def test_one_pool_of_photos_never_learns_a_photo_from_itself() -> None:
@@ -174,19 +175,19 @@ def test_places_without_positions() -> None:
 
 def test_a_split_without_positives() -> None:
     split = Split("train", (photo("a", 50), photo("b", 90)), (photo("q", 0),))
-    with pytest.raises(DataError, match="None of the 1 queries of split 'train' has a gallery photo within 10 m"):
+    with pytest.raises(DataError, match="None of the 1 photos to learn from in split 'train' has another within 10 m"):
         near_in(split)
 
 
 def test_a_split_of_one_place() -> None:
     split = Split("train", (photo("a", 5), photo("b", 9)), (photo("q", 0),))
-    with pytest.raises(DataError, match="All 2 gallery photos of split 'train' lie within 25 m of the queries"):
+    with pytest.raises(DataError, match="All 2 photos of split 'train' lie within 25 m of each other"):
         near_in(split)
 
 
 def test_photos_of_nowhere() -> None:
     lost = replace(photo("a", 5), position=None)
-    with pytest.raises(DataError, match="neither a position nor a place"):
+    with pytest.raises(DataError, match="1 photos of split 'train' have neither a position nor a place"):
         near_in(Split("train", (lost, photo("b", 9)), (photo("q", 0),)))
 
 

@@ -24,7 +24,7 @@ def cambridge(shared: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def untrained(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = recipes.with_settings(recipes.load("resnet18-gem"), ["image_size=320x320"])
+    recipe = recipes.with_settings(recipes.load("resnet18-gem"), ["image_size=320x320", "epochs=0"])
     return train(recipe, None, tmp_path_factory.mktemp("untrained") / "run", weights=shared / WEIGHTS)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from geofix import metrics
 from geofix.data.places import Benchmark, Dataset, benchmark, without
-from geofix.encode import Encoded, Progress, encode
+from geofix.encode import Encoded, Inference, Progress, encode, encode_chunk
 from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
 from geofix.models.runs import Run
 from geofix.photos import Photo
@@ -145,7 +145,7 @@ def evaluate(
     total = len(mark.gallery) + len(mark.queries) + len(basis)
 
     def described(photos: Sequence[Photo], way: Method, before: int) -> Encoded:
-        report = (lambda done, _: progress(before + done, total)) if progress else None
+        report = _moved(progress, before, total)
         return encode(run, photos, method=way, precision=precision, journal=journal, progress=report)
 
     gallery = described(mark.gallery, "hard_resize", 0)
@@ -166,6 +166,25 @@ def evaluate(
         "unreadable": len(errors),
     }
     return _scored(used, neighbours, distances, recalls_at, protocol, errors)
+
+
+def recall_now(
+    inference: Inference, mark: Benchmark, recalls_at: Sequence[int], progress: Progress | None = None
+) -> dict[int, float]:
+    """Recall of an encoder as it is, without scores to keep: what training looks at between epochs."""
+    total = len(mark.gallery) + len(mark.queries)
+    gallery = encode_chunk(inference, mark.gallery, progress=_moved(progress, 0, total))
+    queries = encode_chunk(inference, mark.queries, progress=_moved(progress, len(mark.gallery), total))
+    if not len(gallery.rows):
+        return dict.fromkeys(recalls_at, 0.0)
+    used = _readable(mark, gallery)
+    _, neighbours = _ranking(queries, gallery.single, used, "hard_resize", max(recalls_at), None)
+    ranks = metrics.first_relevant_ranks(neighbours, used.relevant)
+    return {n: metrics.recall(ranks, n) for n in recalls_at}
+
+
+def _moved(progress: Progress | None, before: int, total: int) -> Progress | None:
+    return (lambda done, _: progress(before + done, total)) if progress else None
 
 
 def compare(first: Scores, second: Scores, allow_unlike: Sequence[str] = ()) -> Comparison:

@@ -73,9 +73,11 @@ class Miner:
         pools = [self._enough(rng, row, pool) for row, pool in zip(chosen, pools, strict=True)]
         if ordered is not None:
             ordered = pools
-        gallery = np.unique(np.concatenate([*pools, *(self.positives[row] for row in chosen)]))
+        # Chance asks nothing of the negatives' descriptors, so only the positives' are needed.
+        described = [] if ordered is not None else pools
+        gallery = np.unique(np.concatenate([*described, *(self.positives[row] for row in chosen)]))
         candidates = np.zeros((len(chosen), len(gallery)), dtype=bool)
-        for number, pool in enumerate(pools):
+        for number, pool in enumerate(described):
             candidates[number, np.searchsorted(gallery, pool)] = True
         return Draw(np.array(chosen), gallery, candidates, None if ordered is None else tuple(ordered))
 

@@ -68,7 +68,7 @@ class Recipe(BaseModel):
     photos_per_place: int = Field(default=4, ge=2)  # of the classes
     batch_size: int = Field(default=4, ge=1)  # triplets a step in the papers; places a step of the classes
 
-    frozen_through: str | None = "layer2"  # the last part of the backbone that is not trained; none trains all
+    frozen_through: str | None = None  # the last part of the backbone that is not trained; none trains all
     batch_norm: Literal["train", "frozen"] = "train"  # statistics from each batch (the papers), or as they came
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-5, gt=0)

@@ -1,25 +1,40 @@
-"""train: a recipe and places -> a run folder. For now the untrained run, which every training starts from."""
+"""train: a recipe and places -> a run folder."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from geofix.data.places import Dataset
+from geofix.data.blocks import cut_block
+from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import DataError, PhotoError, RecipeError, UsageError
+from geofix.evaluate import Scores, compare, evaluate
+from geofix.files import is_file, write_atomically, write_json
+from geofix.learn.classes import ClassLesson
+from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, Course, go_through, improved
+from geofix.learn.triplets import TripletLesson
 from geofix.models.backbones import load_trunk_weights
 from geofix.models.encoder import Encoder, build
 from geofix.models.pooling import NetVLAD
-from geofix.models.runs import PREPROCESS, RECIPE, Run, save_run
+from geofix.models.runs import PREPROCESS, RECIPE, SCORES, WEIGHTS, Run, load_run, save_run
 from geofix.photos import Photo, read_pixels
 from geofix.recipes import Recipe
 from geofix.search import kmeans
 from geofix.transforms import normalised, stacked, views
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done now, done, total) now and then."""
+
+_LARGEST_LOOK = 20_000  # photos of the learned part that are looked at once more, to show how much was learned by heart
 
 
 def train(
@@ -28,29 +43,179 @@ def train(
     out: Path,
     *,
     weights: Path | None = None,
+    resume: bool = False,
+    devices: int = 1,
+    progress: Progress | None = None,
+    after_epoch: Callable[[], None] | None = None,
     say: list[str] | None = None,
+    errors: list[PhotoError] | None = None,
 ) -> Run:
-    """Write the untrained run of a recipe (epochs 0) to the folder `out`.
+    """Train the encoder of a recipe and write its run folder `out`; with epochs 0, the untrained encoder.
 
     The trunk starts from `weights`, or by name through the hub's cache, or from seeded random numbers
-    (pretrained: none). NetVLAD's clusters are placed on photos of `dataset`. Sentences worth telling the user
-    (what the weights covered, what was clamped) are appended to `say`. Raises RecipeError, WeightsError,
-    DataError, StorageError.
+    (pretrained: none). NetVLAD's clusters are placed on the photos that are learned from. The weights kept are those
+    of the epoch that is best (R@5) on a block cut from the train split, or on val where the recipe says so. `resume`
+    goes on from the last checkpoint in `out`, or begins where there is none. Sentences worth telling the user (what
+    the weights covered, what was clamped, whether training helped) are appended to `say`, photos that cannot be read
+    to `errors`. scores.json holds recall before and after on what was learned from, on the block and on val.
+
+    Raises RecipeError, WeightsError, DataError, TrainingError, StorageError.
     """
     told = [] if say is None else say
-    if recipe.epochs:
-        raise UsageError(
-            f"This version of geofix writes untrained runs only and the recipe asks for {recipe.epochs} epochs; "
-            "use --epochs 0."
-        )
-    _check_out(out)
+    if resume and is_file(out / SCORES):
+        told.append(f"{out} is a finished run; nothing is left to do.")
+        return load_run(out)
+    _check_out(out, resume)
     encoder = _started(recipe, weights, told)
     _check_size(encoder)
+    if not recipe.epochs:
+        if isinstance(encoder.pooling, NetVLAD):
+            if dataset is None:
+                raise UsageError("NetVLAD places its clusters on photos; name a dataset with --data DIR.")
+            place_clusters(encoder, _training_photos(dataset), told)
+        return save_run(encoder, out)
+    if dataset is None:
+        raise UsageError("There are no photos to learn from; name a dataset with --data DIR, or use --epochs 0.")
+    parts = _parts(recipe, dataset)
     if isinstance(encoder.pooling, NetVLAD):
-        if dataset is None:
-            raise UsageError("NetVLAD places its clusters on photos; name a dataset with --data DIR.")
-        place_clusters(encoder, _training_photos(dataset), told)
-    return save_run(encoder, out)
+        place_clusters(encoder, parts["train"].photos, told)
+    return _learned(encoder, Dataset(dataset.root, dataset.layout, parts), out, devices, progress, after_epoch, told, errors)
+
+
+def _learned(
+    encoder: Encoder,
+    dataset: Dataset,
+    out: Path,
+    devices: int,
+    progress: Progress | None,
+    after_epoch: Callable[[], None] | None,
+    say: list[str],
+    errors: list[PhotoError] | None,
+) -> Run:
+    recipe = encoder.recipe
+    chosen_on = recipe.choose_on
+    untrained = Run(out, copy.deepcopy(encoder), "untrained")
+    lesson: ClassLesson | TripletLesson = (
+        ClassLesson(recipe, dataset.splits["train"], say)
+        if recipe.learn == "classes"
+        else TripletLesson(recipe, dataset.splits["train"], say)
+    )
+    mark = benchmark(dataset.splits[chosen_on])
+    write_atomically(out / RECIPE, recipe.to_yaml())
+    course = go_through(
+        encoder,
+        lesson,
+        mark,
+        out,
+        key=_key(recipe, dataset, mark),
+        devices=devices,
+        progress=progress,
+        after_epoch=after_epoch,
+    )
+    run = save_run(encoder, out)
+    scores = _before_and_after(untrained, run, dataset, progress)
+    write_json(out / SCORES, _scores_json(course, chosen_on, scores))
+    (out / BEST).unlink(missing_ok=True)
+    say += _verdict(course, chosen_on, scores)
+    if errors is not None:
+        errors += [*getattr(lesson, "unreadable", ()), *course.unreadable]
+    return run
+
+
+Pair = tuple[Scores, Scores]
+"""The scores of the untrained and of the trained encoder on one split."""
+
+
+def _before_and_after(
+    untrained: Run, run: Run, dataset: Dataset, progress: Progress | None
+) -> dict[str, Pair]:
+    """Both encoders on what was learned from, on the block and on val, so that overfitting is seen."""
+    found: dict[str, Pair] = {}
+    for name, split in dataset.splits.items():
+        if not split.gallery or not split.queries or (name == "train" and len(split.photos) > _LARGEST_LOOK):
+            continue
+
+        def scored(one: Run, when: str, split: str = name) -> Scores:
+            tell = (lambda done, total: progress(f"{split}, {when}", done, total)) if progress else None
+            return evaluate(one, dataset, split=split, progress=tell)
+
+        found[name] = (scored(untrained, "untrained"), scored(run, "trained"))
+    return found
+
+
+def _scores_json(course: Course, chosen_on: str, scores: dict[str, Pair]) -> dict[str, Any]:
+    """scores.json: the trained encoder where its weights were chosen, and under `training` all the rest."""
+    table = {
+        name: {
+            "untrained": _short(before),
+            "trained": _short(after),
+            "difference": {
+                str(n): {"points": value, "ci95": [low, high], "p": p}
+                for n, (value, low, high, p) in compare(before, after).differences.items()
+            },
+        }
+        for name, (before, after) in scores.items()
+    }
+    training = {
+        "best_epoch": course.best_epoch,
+        "epochs": int(course.history[-1]["epoch"] or 0),
+        "stopped": course.stopped or "all epochs done",
+        "chosen_on": chosen_on,
+        "splits": table,
+    }
+    return {**scores[chosen_on][1].to_dict(), "training": training}
+
+
+def _short(scores: Scores) -> dict[str, Any]:
+    return {
+        "recall": {str(n): value for n, value in scores.recall.items()},
+        "recall_ci95": {str(n): list(value) for n, value in scores.recall_ci95.items()},
+        "queries": scores.queries,
+        "groups": len(set(scores.clusters)),
+    }
+
+
+def _verdict(course: Course, chosen_on: str, scores: dict[str, Pair]) -> list[str]:
+    """Whether it was worth it, said plainly."""
+    told = []
+    if not improved(course.history, course.best_epoch):
+        told.append(
+            f"Training did not help: on the {chosen_on} no epoch has a better R@5 than the untrained encoder. The weights "
+            f"kept are those of epoch {course.best_epoch}; the untrained run (--epochs 0) is at least as good."
+        )
+    if "train" in scores:
+        gained = scores["train"][1].recall[1] - scores["train"][0].recall[1]
+        elsewhere = scores[chosen_on][1].recall[1] - scores[chosen_on][0].recall[1]
+        if gained > 0.02 and elsewhere < gained / 4:
+            told.append(
+                f"It learned photos by heart: R@1 changed by {100 * gained:+.1f} points on the photos it learned from and "
+                f"by {100 * elsewhere:+.1f} on the {chosen_on}."
+            )
+    return told
+
+
+def _parts(recipe: Recipe, dataset: Dataset) -> dict[str, Split]:
+    """What is learned from ("train"), where weights are chosen ("block" or "val"), and val for the report."""
+    whole = replace(_training_split(dataset), name="train")
+    if recipe.choose_on == "val":
+        return {"train": whole, "val": dataset.split("val")}
+    cut = cut_block(whole, recipe.block_share, recipe.negative_beyond_m)
+    parts = {"train": cut.learned, "block": cut.block}
+    return {**parts, "val": dataset.splits["val"]} if "val" in dataset.splits else parts
+
+
+def _training_split(dataset: Dataset) -> Split:
+    """The split named train, or the only one there is."""
+    if "train" in dataset.splits or len(dataset.splits) != 1:
+        return dataset.split("train")
+    return next(iter(dataset.splits.values()))
+
+
+def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
+    """Changes with the recipe and with the photos learned from and chosen on."""
+    train = dataset.splits["train"]
+    parts = (recipe.to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def place_clusters(encoder: Encoder, photos: Sequence[Photo], say: list[str]) -> float:
@@ -150,8 +315,16 @@ def _training_photos(dataset: Dataset) -> tuple[Photo, ...]:
     return dataset.splits["train"].photos if "train" in dataset.splits else dataset.photos
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, resume: bool) -> None:
     """Refuse a folder with anything in it but what a killed run of this command may have left."""
     left = {RECIPE, PREPROCESS}
-    if out.exists() and (not out.is_dir() or any(e.name not in left and e.suffix != ".part" for e in out.iterdir())):
+    if resume:
+        left |= {WEIGHTS, CHECKPOINT, BEST, METRICS, LOGS, CURVES}
+    if not out.exists():
+        return
+    if out.is_dir() and not resume and is_file(out / CHECKPOINT) and not is_file(out / SCORES):
+        raise UsageError(
+            f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with --out."
+        )
+    if not out.is_dir() or any(e.name not in left and e.suffix != ".part" for e in out.iterdir()):
         raise UsageError(f"{out} exists and is not empty; choose a new folder with --out, or remove it first.")

@@ -34,6 +34,6 @@ def shown(made: Demo, report: Path) -> str:
 Open {report} in a browser: the photos, their matches and the map.
 
 Now with your own photos (with GPS in their EXIF):
-  geofix train resnet18-gem --out my-run          (--weights FILE where no model hub can be reached)
+  geofix train resnet18-gem --epochs 0 --out my-run          (--weights FILE where no model hub can be reached)
   geofix index PHOTOS --encoder my-run --atlas my-atlas
   geofix locate PHOTO --atlas my-atlas --report answer.html"""

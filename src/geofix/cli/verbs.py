@@ -47,23 +47,50 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data; 0 writes the untrained run.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe.")] = None,
     weights: Annotated[Path | None, typer.Option(help="A file of weights that the trunk starts from.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a stopped training, or begin where there is none.")
+    ] = False,
+    devices: Annotated[int, typer.Option(help="GPUs to train on (or processes, where there is no GPU).")] = 1,
 ) -> None:
-    """Write a run folder from a recipe. (This version: the untrained run, --epochs 0.)"""
+    """Train the encoder of a recipe on a dataset and write its run folder; --epochs 0 writes it untrained."""
     from geofix import recipes
+    from geofix.cli.training import draw_curves
+    from geofix.cli.training import shown as shown_training
     from geofix.data.layouts import open_dataset
+    from geofix.heap import keep_freed_memory
     from geofix.train import train as run_train
 
     if out is None:
         raise UsageError("No folder for the run was named; add --out RUN.")
+    keep_freed_memory()
     chosen = recipes.with_settings(recipes.load(recipe), settings or [])
     if epochs is not None:
         chosen = recipes.with_settings(chosen, [f"epochs={epochs}"])
     dataset = open_dataset(data) if data else None
     told: list[str] = []
-    run = run_train(chosen, dataset, out, weights=weights, say=told)
-    for sentence in told:
-        output.remark(sentence)
-    output.result(f"{out}: {run.name}, {run.encoder.descriptor_length} numbers a photo")
+    errors: list[PhotoError] = []
+    try:
+        with output.steps() as progress:
+            run = run_train(
+                chosen,
+                dataset,
+                out,
+                weights=weights,
+                resume=resume,
+                devices=devices,
+                progress=progress,
+                after_epoch=lambda: draw_curves(out, chosen.choose_on),
+                say=told,
+                errors=errors,
+            )
+    finally:
+        for sentence in told:
+            output.remark(sentence)
+    draw_curves(out, chosen.choose_on)
+    table = shown_training(out)
+    summary = f"{out}: {run.name}, {run.encoder.descriptor_length} numbers a photo"
+    output.result(f"{table}\n{summary}" if table else summary)
+    output.finish(errors)
 
 
 def evaluate(

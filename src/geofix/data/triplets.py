@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from geofix.data.places import Split, same_place
-from geofix.errors import DataError
+from geofix.data.neighbours import Nearness, neighbours, no_positives, one_place
+from geofix.data.places import Split
 from geofix.photos import Photo
-from geofix.positions import latlons, planar_m, within_m
+from geofix.positions import latlons, planar_m
 from geofix.shapes import Triplets
 
 
@@ -41,90 +40,41 @@ class TripletPhotos:
         """
         queries = [self.queries[row] for row in np.repeat(triplets[:, 0], triplets.shape[1] - 2)]
         negatives = [self.gallery[row] for row in triplets[:, 2:].ravel()]
-        pairs = list(zip(queries, negatives, strict=True))
-        placed = [(q, n) for q, n in pairs if q.position is not None and n.position is not None]
-        named = sum(q.place is not None and q.place == n.place for q, n in pairs if q.position is None)
-        if not placed:
-            return named
-        metres = planar_m(
-            latlons([q.position for q, _ in placed if q.position]), latlons([n.position for _, n in placed if n.position])
-        )
-        return named + int(np.count_nonzero(metres <= self.beyond_m))
+        return false_negatives(queries, negatives, self.beyond_m)
 
 
-def triplet_photos(
-    split: Split, *, positive_within_m: float, negative_beyond_m: float, positive_heading_deg: float | None = None
-) -> TripletPhotos:
+def false_negatives(queries: list[Photo], negatives: list[Photo], beyond_m: float) -> int:
+    """How many pairs are learned as two places and lie within `beyond_m` of each other, or share a label."""
+    pairs = list(zip(queries, negatives, strict=True))
+    alike = sum(one.place is not None and one.place == other.place for one, other in pairs if one.position is None)
+    placed = [(one.position, other.position) for one, other in pairs if one.position and other.position]
+    if not placed:
+        return alike
+    metres = planar_m(latlons([one for one, _ in placed]), latlons([other for _, other in placed]))
+    return alike + int(np.count_nonzero(metres <= beyond_m))
+
+
+def triplet_photos(split: Split, nearness: Nearness) -> TripletPhotos:
     """Who is near whom in a split; queries that have no positive or no negative are left out and counted.
 
-    Photos without positions but with place labels are near when they carry the same label. Raises DataError
-    where nothing can be learned: no query with a positive, or nothing far enough to be a negative.
+    A split without queries is one pool: each photo is learned against the others. Raises DataError where nothing
+    can be learned: no query with a positive, or nothing far enough to be a negative.
     """
-    queries, gallery = split.queries or split.gallery, split.gallery
-    pool = split.leave_one_out or not split.queries
-    if all(photo.position is not None for photo in (*queries, *gallery)):
-        positives = _within(queries, gallery, positive_within_m)
-        near = _within(queries, gallery, negative_beyond_m)
-        if positive_heading_deg is not None:
-            positives = [
-                _facing_alike(query, gallery, rows, positive_heading_deg)
-                for query, rows in zip(queries, positives, strict=True)
-            ]
-    elif all(photo.place is not None for photo in (*queries, *gallery)):
-        positives = near = same_place(queries, gallery)
-    else:
-        raise DataError(
-            f"Split {split.name!r} holds photos that have neither a position nor a place, and nothing can be learned "
-            "from those; `geofix data check` names them."
-        )
-    if pool:
+    if split.leave_one_out or not split.queries:
+        split = replace(split, queries=split.gallery, leave_one_out=True)
+    positives, near = neighbours(split.queries, split.gallery, nearness, split.name)
+    if split.leave_one_out:
         positives = [rows[rows != row] for row, rows in enumerate(positives)]
-    usable = [
-        row for row in range(len(queries)) if len(positives[row]) and len(near[row]) < len(gallery)
-    ]
+    if not any(len(rows) for rows in positives):
+        raise no_positives(len(split.queries), split.name, nearness)
+    usable = [row for row, rows in enumerate(near) if len(positives[row]) and len(rows) < len(split.gallery)]
     if not usable:
-        raise _nothing(split, len(queries), positives, positive_within_m, negative_beyond_m)
+        raise one_place(len(split.gallery), split.name, nearness)
     return TripletPhotos(
-        queries=tuple(queries[row] for row in usable),
-        gallery=tuple(gallery),
+        queries=tuple(split.queries[row] for row in usable),
+        gallery=split.gallery,
         positives=tuple(positives[row] for row in usable),
         near=tuple(near[row] for row in usable),
-        beyond_m=negative_beyond_m,
-        dropped=len(queries) - len(usable),
+        beyond_m=nearness.negative_beyond_m,
+        dropped=len(split.queries) - len(usable),
     )
-
-
-def _nothing(
-    split: Split, queries: int, positives: Sequence[np.ndarray], within: float, beyond: float
-) -> DataError:
-    if not any(len(rows) for rows in positives):
-        return DataError(
-            f"None of the {queries} queries of split {split.name!r} has a gallery photo within {within:g} m that shows "
-            "the same place, so there is nothing to learn from; take a denser split, or widen it with "
-            "--set positive_within_m=METRES."
-        )
-    return DataError(
-        f"All {len(split.gallery)} gallery photos of split {split.name!r} lie within {beyond:g} m of the queries: that is "
-        "one place, and places are learned by telling them apart; take photos of more places."
-    )
-
-
-def _within(queries: Sequence[Photo], gallery: Sequence[Photo], radius_m: float) -> list[np.ndarray]:
-    def of(photos: Sequence[Photo]) -> np.ndarray:
-        return latlons([photo.position for photo in photos if photo.position is not None])
-
-    return within_m(of(queries), of(gallery), radius_m)
-
-
-def _facing_alike(query: Photo, gallery: Sequence[Photo], rows: np.ndarray, most_deg: float) -> np.ndarray:
-    """The rows whose heading differs by at most `most_deg`; unknown headings count as alike."""
-    if query.heading_deg is None:
-        return rows
-    kept = [row for row in rows if turn_deg(query.heading_deg, gallery[row].heading_deg) <= most_deg]
-    return np.array(kept, dtype=np.int64)
-
-
-def turn_deg(first: float, second: float | None) -> float:
-    """The angle in degrees, 0..180, between two headings; 0 where the second is unknown."""
-    return 0.0 if second is None else abs((second - first + 180) % 360 - 180)
-

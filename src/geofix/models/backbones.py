@@ -104,6 +104,27 @@ def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
     return trunk
 
 
+def parts_through(trunk: nn.Module, last: str | None) -> list[nn.Parameter]:
+    """The parameters of a trunk from its beginning through the part named `last`, in the order of definition.
+
+    ResNet: conv1, layer1, layer2 and so on; AlexNet and VGG: features.0, features.1 and so on. None is no part.
+    Raises RecipeError that names the parts there are.
+    """
+    if last is None:
+        return []
+    network = trunk.network if isinstance(trunk, Trunk) else trunk
+    assert isinstance(network, nn.Module)
+    named = list(network.named_parameters())
+    inside = [number for number, (name, _) in enumerate(named) if name.startswith(f"{last}.")]
+    if not inside:
+        parts = dict.fromkeys(name.split(".")[0] for name, _ in named)
+        raise RecipeError(
+            f"frozen_through is {last!r}, which is no part of this backbone; its parts are {', '.join(parts)} "
+            "(and what lies in them, as features.4). Leave it empty to train everything."
+        )
+    return [parameter for _, parameter in named[: inside[-1] + 1]]
+
+
 def load_trunk_weights(trunk: nn.Module, path: Path) -> Coverage:
     """Fill a trunk from a file of weights (safetensors, or a PyTorch state dict read without running code).
 

@@ -1,0 +1,64 @@
+"""What `geofix train` shows: the table of before and after, and the learning curves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from geofix.cli.output import table
+from geofix.files import is_file, write_atomically
+from geofix.learn.course import CURVES, METRICS
+from geofix.models.runs import SCORES
+
+
+def shown(out: Path) -> str:
+    """The table of a finished run: each split before and after, the paired difference, and how it was chosen."""
+    if not is_file(out / SCORES):
+        return ""
+    found = json.loads((out / SCORES).read_text(encoding="utf-8")).get("training")
+    if not found:
+        return ""
+    rows = [_row(name, split) for name, split in found["splits"].items()]
+    header = ["percent [95 %]", "R@1 untrained", "trained", "difference", "R@5 untrained", "trained", "difference"]
+    return "\n".join(
+        [
+            table(header, rows),
+            f"weights of epoch {found['best_epoch']} of {found['epochs']} ({found['stopped']}), chosen by R@5 on the "
+            f"{found['chosen_on']}; differences are paired, intervals resample independent groups of queries",
+        ]
+    )
+
+
+def draw_curves(out: Path, measured_on: str) -> None:
+    """Draw metrics.csv to curves.png; nothing where there is no log yet."""
+    from geofix.reports.curves import learning_curves
+
+    if not is_file(out / METRICS):
+        return
+    best: int | None = None
+    if is_file(out / SCORES):
+        best = json.loads((out / SCORES).read_text(encoding="utf-8")).get("training", {}).get("best_epoch")
+    picture = learning_curves(
+        (out / METRICS).read_text(encoding="utf-8"), measured_on=measured_on, best_epoch=best
+    )
+    write_atomically(out / CURVES, picture)
+
+
+def _row(name: str, split: dict[str, Any]) -> list[str]:
+    label = {"train": "train (learned from)", "block": "block (held out of train)"}.get(name, name)
+    cells = [f"{label}, {split['trained']['queries']} queries in {split['trained']['groups']} groups"]
+    for n in ("1", "5"):
+        difference = split["difference"][n]
+        low, high = (100 * value for value in difference["ci95"])
+        cells += [
+            _cell(split["untrained"], n),
+            _cell(split["trained"], n),
+            f"{100 * difference['points']:+.1f} [{low:+.1f}, {high:+.1f}]",
+        ]
+    return cells
+
+
+def _cell(scores: dict[str, Any], n: str) -> str:
+    low, high = (100 * value for value in scores["recall_ci95"][n])
+    return f"{100 * scores['recall'][n]:.1f} [{low:.0f}, {high:.0f}]"

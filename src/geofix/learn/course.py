@@ -1,0 +1,336 @@
+"""The course of a training: epochs, the choice of weights, checkpoints, the log. Lightning's trainer goes through it.
+
+What is kept in the run folder while it lasts: `last.ckpt` (all it takes to go on), `best.safetensors` (the weights
+chosen so far), `metrics.csv` (a row an epoch) and `logs/` (for TensorBoard).
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.plugins.io import CheckpointIO
+from safetensors.torch import load_file, save
+
+from geofix.data.places import Benchmark
+from geofix.encode import Inference
+from geofix.errors import PhotoError, StorageError, TrainingError, WeightsError, storage_error
+from geofix.evaluate import recall_now
+from geofix.files import is_file, write_atomically
+from geofix.learn.learner import Learner, freeze
+from geofix.learn.lesson import Lesson
+from geofix.models.encoder import Encoder
+from geofix.recipes import Recipe
+
+CHECKPOINT, BEST, METRICS, LOGS = "last.ckpt", "best.safetensors", "metrics.csv", "logs"
+CURVES = "curves.png"  # drawn from METRICS by whoever shows things to people
+COLUMNS = ("epoch", "steps", "loss", "learning_rate", "false_negatives", "recall@1", "recall@5", "seconds")
+
+Row = dict[str, float | int | None]
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done now, done, total) now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a training went: a row an epoch (0 is the untrained encoder), the epoch whose weights were chosen, and
+    why it stopped.
+    """
+
+    history: tuple[Row, ...]
+    best_epoch: int
+    stopped: str
+    unreadable: tuple[PhotoError, ...] = ()
+
+
+def go_through(
+    encoder: Encoder,
+    lesson: Lesson,
+    mark: Benchmark,
+    out: Path,
+    *,
+    key: str,
+    devices: int = 1,
+    progress: Progress | None = None,
+    after_epoch: Callable[[], None] | None = None,
+) -> Course:
+    """Train `encoder` in place and leave it with the weights that were best on `mark` (R@5, then R@1).
+
+    A checkpoint in `out` is gone on from; `key` says what recipe and data it must be of. Raises TrainingError when
+    the loss is no number, and StorageError when the disk is full; both name the last good weights.
+    """
+    freeze(encoder)
+    recipe = encoder.recipe
+    learner = Learner(encoder, lesson)
+    watch = _Watch(out, mark, key, progress, after_epoch)
+    path: Path | None = out / CHECKPOINT
+    if path is not None and is_file(path):
+        watch.load_state_dict(_state(path, key))
+    else:
+        path = None
+    if watch.stopped or len(watch.history) > recipe.epochs:  # only the scores were missing
+        return _ended(encoder, watch, learner)
+    with warnings.catch_warnings():
+        # Lightning's advice on data loading and logging; none of it is the user's to follow.
+        warnings.simplefilter("ignore")
+        trainer = _trainer(recipe, lesson, watch, out, devices)
+        try:
+            trainer.fit(learner, ckpt_path=path, weights_only=True)
+        except TrainingError as error:
+            raise TrainingError(f"{error}; {watch.last_good()}") from error
+        except StorageError as error:
+            raise StorageError(f"{error} {_first_upper(watch.last_good())}") from error
+        except OSError as error:
+            raise storage_error(error, out) from error
+    return _ended(encoder, watch, learner)
+
+
+def _ended(encoder: Encoder, watch: _Watch, learner: Learner) -> Course:
+    if watch.best_epoch:
+        encoder.load_state_dict(load_file(watch.out / BEST))
+    encoder.eval().to("cpu")
+    return Course(tuple(watch.history), watch.best_epoch, watch.stopped, tuple(learner.unreadable))
+
+
+class _Watch(Callback):
+    """Measures after each epoch, keeps the best weights and the checkpoint, and stops when nothing gets better."""
+
+    def __init__(
+        self,
+        out: Path,
+        mark: Benchmark,
+        key: str,
+        progress: Progress | None,
+        after_epoch: Callable[[], None] | None,
+    ) -> None:
+        self.out = out
+        self.mark = mark
+        self.key = key
+        self.progress = progress
+        self.after_epoch = after_epoch
+        self.history: list[Row] = []
+        self.best_epoch = 0
+        self.stopped = ""
+        self.partial = (0.0, 0, 0)  # loss, steps and false negatives of the rounds before, in this epoch
+        self.seconds_before = 0.0
+        self.began = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {
+            "key": self.key,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "partial": list(self.partial),
+            "seconds": self._seconds(),
+            "stopped": self.stopped,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.history = list(state_dict["history"])
+        self.best_epoch = int(state_dict["best_epoch"])
+        loss, steps, found = state_dict["partial"]
+        self.partial = (float(loss), int(steps), int(found))
+        self.seconds_before = float(state_dict["seconds"])
+        self.stopped = str(state_dict["stopped"])
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """The untrained encoder's score starts the log."""
+        if not self.history:
+            self._log(trainer, _learner(pl_module), epoch=0, loss=None, steps=0, found=0)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Each round counts from where the rounds before it in its epoch left off."""
+        learner = _learner(pl_module)
+        learner.loss_sum, learner.loss_steps, found = self.partial
+        learner.false_negatives += found
+        if learner.false_negatives:
+            raise TrainingError(
+                f"The mining audit found {learner.false_negatives} negatives within the distance of positives in epoch "
+                f"{self._epoch(trainer, learner)}; this is a fault of geofix, please report it"
+            )
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any, **__: Any
+    ) -> None:
+        """Tell how far it is."""
+        if self.progress:
+            lesson = _learner(pl_module).lesson
+            total = lesson.steps * lesson.rounds * _learner(pl_module).recipe.epochs
+            done = trainer.current_epoch * lesson.steps + trainer.fit_loop.batch_idx + 1
+            self.progress("training", min(done, total), total)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """After the last round of an epoch: measure, choose, decide whether to go on. After each round: save."""
+        learner = _learner(pl_module)
+        if (trainer.current_epoch + 1) % learner.lesson.rounds == 0:
+            epoch = self._epoch(trainer, learner)
+            loss = learner.loss_sum / learner.loss_steps if learner.loss_steps else None
+            self._log(trainer, learner, epoch, loss, learner.loss_steps, learner.false_negatives)
+            self._choose(learner, epoch)
+            self.partial = (0.0, 0, 0)
+            if epoch - self.best_epoch >= learner.recipe.patience:
+                self.stopped = f"no better R@5 for {learner.recipe.patience} epochs"
+                trainer.should_stop = True
+        else:
+            self.partial = (learner.loss_sum, learner.loss_steps, learner.false_negatives)
+        learner.false_negatives = 0
+        trainer.save_checkpoint(self.out / CHECKPOINT)
+        if self.after_epoch and trainer.is_global_zero:
+            self.after_epoch()
+
+    def last_good(self) -> str:
+        """Which weights are safe, for the sentence of an error."""
+        if not self.best_epoch:
+            return "no epoch had been completed, so there are no weights; start again with a lower learning_rate."
+        return (
+            f"the weights of epoch {self.best_epoch}, the best so far, are in {self.out / BEST}: go on from the last "
+            "checkpoint with --resume once the cause is mended, or start again with a lower learning_rate."
+        )
+
+    def _log(
+        self, trainer: lightning.Trainer, learner: Learner, epoch: int, loss: float | None, steps: int, found: int
+    ) -> None:
+        report = self.progress
+        name = "before training" if epoch == 0 else f"measuring epoch {epoch}"
+        inference = Inference(learner.encoder, learner.recipe.precision, str(learner.device))
+        tell = (lambda done, total: report(name, done, total)) if report else None
+        recall = recall_now(inference, self.mark, (1, 5), tell)
+        rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
+        row: Row = {
+            "epoch": epoch,
+            "steps": steps,
+            "loss": loss,
+            "learning_rate": rate if epoch else None,
+            "false_negatives": found,
+            "recall@1": recall[1],
+            "recall@5": recall[5],
+            "seconds": round(self._seconds(), 1),
+        }
+        self.history.append(row)
+        if not trainer.is_global_zero:
+            return
+        write_atomically(self.out / METRICS, as_csv(self.history))
+        if trainer.logger is not None:
+            numbers = {key: float(value) for key, value in row.items() if value is not None and key != "epoch"}
+            trainer.logger.log_metrics(numbers, step=epoch)
+
+    def _choose(self, learner: Learner, epoch: int) -> None:
+        """Keep this epoch's weights if they are the best trained ones so far: by R@5, equal ones by R@1."""
+        rows = _recalls(self.history)
+        if self.best_epoch and rows[epoch] <= rows[self.best_epoch]:
+            return
+        self.best_epoch = epoch
+        if learner.trainer.is_global_zero:
+            state = {name: value.detach().contiguous().cpu() for name, value in learner.encoder.state_dict().items()}
+            write_atomically(self.out / BEST, save(state))
+
+    def _epoch(self, trainer: lightning.Trainer, learner: Learner) -> int:
+        return trainer.current_epoch // learner.lesson.rounds + 1
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.began
+
+
+class _AtomicCheckpoints(CheckpointIO):
+    """Checkpoints that are whole or not there, and that never run code when read."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        del weights_only
+        return read_checkpoint(Path(path), map_location or "cpu")
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path, device: Any = "cpu") -> dict[str, Any]:
+    """A checkpoint, without running code from it. Raises WeightsError when it is damaged."""
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:
+        raise WeightsError(
+            f"{path} cannot be read ({' '.join(str(error).split())[:200]}); remove the folder and start the training "
+            "again."
+        ) from error
+    return checkpoint
+
+
+def as_csv(history: list[Row]) -> str:
+    """The log as CSV, a row an epoch; recall as fractions."""
+    buffer = StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in history)
+    return buffer.getvalue()
+
+
+def _trainer(recipe: Recipe, lesson: Lesson, watch: _Watch, out: Path, devices: int) -> lightning.Trainer:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    return lightning.Trainer(
+        max_epochs=recipe.epochs * lesson.rounds,
+        accelerator="auto",
+        devices=devices,
+        sync_batchnorm=devices > 1 and torch.cuda.is_available(),
+        precision="bf16-mixed" if recipe.train_precision == "bf16" else "32-true",
+        accumulate_grad_batches=recipe.accumulate,
+        reload_dataloaders_every_n_epochs=1,
+        callbacks=[watch],
+        plugins=[_AtomicCheckpoints()],
+        logger=TensorBoardLogger(str(out), name=LOGS, version=""),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+
+
+def _state(path: Path, key: str) -> dict[str, Any]:
+    """The watch's state in a checkpoint. Raises WeightsError where that is of another recipe or other photos."""
+    states = read_checkpoint(path).get("callbacks", {})
+    found = [state for state in states.values() if isinstance(state, dict) and state.get("key") == key]
+    if not found:
+        raise WeightsError(
+            f"{path} is of a training with another recipe or other photos; go on with the ones it was started with, or "
+            "choose a new folder with --out."
+        )
+    return found[0]
+
+
+def _learner(module: lightning.LightningModule) -> Learner:
+    assert isinstance(module, Learner)
+    return module
+
+
+def _first_upper(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def improved(history: tuple[Row, ...], best_epoch: int) -> bool:
+    """Whether the chosen weights are better than the untrained ones where weights were chosen (R@5, then R@1)."""
+    rows = _recalls(history)
+    return bool(best_epoch) and rows[best_epoch] > rows[0]
+
+
+def _recalls(history: Sequence[Row]) -> dict[int, tuple[float, float]]:
+    """(R@5, R@1) by epoch: what weights are chosen by."""
+    return {int(row["epoch"] or 0): (float(row["recall@5"] or 0), float(row["recall@1"] or 0)) for row in history}
