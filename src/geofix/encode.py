@@ -79,7 +79,7 @@ class Inference:
     def __call__(self, batch: PixelBatch) -> DescriptorRows:
         """Pixels of one size -> float32 descriptors (n, d) in the computer's main memory."""
         images = normalised(batch.to(self.device), self.preprocess).to(self.dtype)
-        maps = self.encoder.trunk(images)
+        maps = self.encoder.maps(images)
         descriptors = self.encoder.head(maps.float())
         return np.asarray(descriptors.float().cpu().numpy())
 

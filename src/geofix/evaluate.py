@@ -175,6 +175,11 @@ def recall_now(
     total = len(mark.gallery) + len(mark.queries)
     gallery = encode_chunk(inference, mark.gallery, progress=_moved(progress, 0, total))
     queries = encode_chunk(inference, mark.queries, progress=_moved(progress, len(mark.gallery), total))
+    return recall_of(queries, gallery, mark, recalls_at)
+
+
+def recall_of(queries: Encoded, gallery: Encoded, mark: Benchmark, recalls_at: Sequence[int]) -> dict[int, float]:
+    """Recall of descriptors of a benchmark's queries and gallery; those without a descriptor are left out or missed."""
     if not len(gallery.rows):
         return dict.fromkeys(recalls_at, 0.0)
     used = _readable(mark, gallery)

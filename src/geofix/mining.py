@@ -6,14 +6,14 @@ matrix work over all queries at once; the field's code builds and asks a search 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from geofix.recipes import Mining
-from geofix.shapes import GalleryRows, Mask, MinedQueries, Triplets
+from geofix.shapes import DescriptorRows, GalleryRows, Mask, MinedQueries, Pairs, Triplets
 
 Random = np.random.Generator | np.random.RandomState
 
@@ -111,6 +111,29 @@ class Miner:
             return pool
         others = np.setdiff1d(np.arange(self.gallery), np.concatenate([self.near[query], pool]))
         return np.concatenate([pool, rng.choice(others, missing, replace=False)])
+
+
+def mutual_pairs(descriptors: DescriptorRows, same: Sequence[np.ndarray], spots: Sequence[Hashable]) -> Pairs:
+    """Pairs (m, 2) of rows that surely show the same thing, as far as the descriptors can tell.
+
+    `same[i]` are the rows taken near row i, in any direction, and `spots[i]` is where it was taken from: photos of
+    one panorama share a spot and look in different directions. Of each other spot the row most similar to i is
+    taken, and the pair counts if i is also the most similar one of its own spot to that row.
+    """
+    number = {spot: index for index, spot in enumerate(dict.fromkeys(spots))}
+    spot = np.array([number[one] for one in spots], dtype=np.int64)
+    owners = np.repeat(np.arange(len(same)), [len(rows) for rows in same])
+    others = np.concatenate([*same, np.empty(0, dtype=np.int64)])
+    elsewhere = spot[owners] != spot[others]
+    owners, others = owners[elsewhere], others[elsewhere]
+    order = np.lexsort((_squared_pairs(descriptors, descriptors, owners, others), spot[others], owners))
+    owners, others = owners[order], others[order]
+    groups = np.column_stack([owners, spot[others]])
+    best = np.ones(len(groups), dtype=bool)
+    best[1:] = (groups[1:] != groups[:-1]).any(axis=1)
+    chosen = set(zip(owners[best].tolist(), others[best].tolist(), strict=True))
+    pairs = sorted((one, other) for one, other in chosen if one < other and (other, one) in chosen)
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _nearest_positives(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from geofix.errors import RecipeError
 from geofix.files import is_file
@@ -45,6 +45,9 @@ class Recipe(BaseModel):
     netvlad_locations: int = Field(default=100, ge=1)  # local descriptors sampled from each
     rmac_levels: int = Field(default=3, ge=1)
     l2: L2Where = "before_pool"  # L2 over channels before pooling (the papers), or over the descriptor after
+    scales: tuple[float, ...] = (1.0,)  # of the image; the maps of all are pooled together
+    whiten_directions: int = Field(default=0, ge=0)  # which learned whitening may shrink; 0 leaves it out
+    whiten_floor: float = Field(default=0.3, gt=0)  # the larger, the gentler
     projection: int | None = Field(default=None, ge=1)  # length after a linear layer and L2; none leaves it out
 
     image_size: tuple[int, int] = (480, 640)  # rows x columns, written HxW
@@ -54,7 +57,8 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0)
     precision: Precision = "fp32"  # of the trunk's arithmetic when photos are encoded
 
-    learn: Literal["triplets", "classes"] = "triplets"  # a query and its mined photos, or photos grouped into places
+    # a query and its mined photos; photos grouped into places; or pairs that show one place, for the whitening alone
+    learn: Literal["triplets", "classes", "pairs"] = "triplets"
     loss: LossName = "triplet"
     margin: float = Field(default=0.1, ge=0)  # of the triplet loss
     positive_within_m: float = Field(default=10.0, gt=0)  # how near a photo must be to be learned as the same place
@@ -65,6 +69,7 @@ class Recipe(BaseModel):
     negative_candidates: int = Field(default=1000, ge=1)  # gallery photos among which negatives are mined
     queries_per_epoch: int = Field(default=5000, ge=1)
     cache_refresh: int = Field(default=1000, ge=1)  # queries between two minings
+    pairs: int = Field(default=4000, ge=1)  # from which the whitening is learned, at most
     photos_per_place: int = Field(default=4, ge=2)  # of the classes
     batch_size: int = Field(default=4, ge=1)  # triplets a step in the papers; places a step of the classes
 
@@ -102,6 +107,17 @@ class Recipe(BaseModel):
         if isinstance(value, list | tuple) and any(isinstance(n, int) and not 32 <= n <= 4096 for n in value):
             raise ValueError("rows and columns must be 32..4096")
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        """Refuse what cannot work before hours are spent on it."""
+        if not self.scales or any(not 0.25 <= scale <= 4 for scale in self.scales):
+            raise ValueError("scales are one or more factors of 0.25..4")
+        if len(self.scales) > 1 and self.pooling == "rmac":
+            raise ValueError("rmac pools squares of one map and cannot pool several scales together; choose one scale")
+        if self.learn == "pairs" and not self.whiten_directions:
+            raise ValueError("learning from pairs learns the whitening and nothing else; set whiten_directions too")
+        return self
 
     def to_yaml(self) -> str:
         """The recipe as YAML that `parse` reads back to an equal recipe."""

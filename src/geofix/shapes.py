@@ -60,3 +60,6 @@ MinedQueries = Float32[np.ndarray, "t d"]
 
 Mask = Bool[np.ndarray, "t c"]
 """Which of c candidates count for each of t queries."""
+
+Pairs = Int[np.ndarray, "m 2"]
+"""Two rows of the same array."""

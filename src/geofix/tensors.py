@@ -6,6 +6,9 @@ from torch import Tensor
 Images = Float[Tensor, "n 3 h w"]
 """Normalised photos."""
 
+ScaledImages = Float[Tensor, "n 3 rows columns"]
+"""The same photos at another size."""
+
 PixelBatch = UInt8[Tensor, "n 3 h w"]
 """Photos as decoded, 0..255."""
 

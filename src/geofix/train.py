@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,11 @@ from geofix.data.blocks import cut_block
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import DataError, PhotoError, RecipeError, UsageError
 from geofix.evaluate import Scores, compare, evaluate
-from geofix.files import is_file, write_atomically, write_json
+from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.learn.classes import ClassLesson
 from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, Course, go_through, improved
+from geofix.learn.lesson import Lesson
+from geofix.learn.pairs import JOURNAL, learn_pairs
 from geofix.learn.triplets import TripletLesson
 from geofix.models.backbones import load_trunk_weights
 from geofix.models.encoder import Encoder, build
@@ -95,31 +98,40 @@ def _learned(
     recipe = encoder.recipe
     chosen_on = recipe.choose_on
     untrained = Run(out, copy.deepcopy(encoder), "untrained")
-    lesson: ClassLesson | TripletLesson = (
-        ClassLesson(recipe, dataset.splits["train"], say)
-        if recipe.learn == "classes"
-        else TripletLesson(recipe, dataset.splits["train"], say)
-    )
     mark = benchmark(dataset.splits[chosen_on])
+    lesson, key = _lesson(recipe, dataset.splits["train"], say), _key(recipe, dataset, mark)
     write_atomically(out / RECIPE, recipe.to_yaml())
-    course = go_through(
-        encoder,
-        lesson,
-        mark,
-        out,
-        key=_key(recipe, dataset, mark),
-        devices=devices,
-        progress=progress,
-        after_epoch=after_epoch,
-    )
+    if lesson is None:
+        course = learn_pairs(
+            encoder, dataset.splits["train"], mark, out, key=key, progress=progress, after_epoch=after_epoch
+        )
+    else:
+        course = go_through(
+            encoder,
+            lesson,
+            mark,
+            out,
+            key=key,
+            devices=devices,
+            progress=progress,
+            after_epoch=after_epoch,
+        )
     run = save_run(encoder, out)
     scores = _before_and_after(untrained, run, dataset, progress)
     write_json(out / SCORES, _scores_json(course, chosen_on, scores))
     (out / BEST).unlink(missing_ok=True)
+    shutil.rmtree(out / JOURNAL, ignore_errors=True)
     say += _verdict(course, chosen_on, scores)
     if errors is not None:
-        errors += [*getattr(lesson, "unreadable", ()), *course.unreadable]
+        errors += course.unreadable
     return run
+
+
+def _lesson(recipe: Recipe, split: Split, say: list[str]) -> Lesson | None:
+    """The recipe's way of learning by gradients; None for the whitening, which needs none."""
+    if recipe.learn == "pairs":
+        return None
+    return ClassLesson(recipe, split, say) if recipe.learn == "classes" else TripletLesson(recipe, split, say)
 
 
 Pair = tuple[Scores, Scores]
@@ -303,7 +315,7 @@ def _local_descriptors(encoder: Encoder, photo: Photo, rng: np.random.Generator)
     """Unit local descriptors (locations, c) at random places of a photo's map."""
     size = encoder.preprocess.size
     pixels = views(read_pixels(photo.path, target=size, exactly=True), size)
-    maps = encoder.trunk(normalised(stacked(pixels), encoder.preprocess))
+    maps = encoder.maps(normalised(stacked(pixels), encoder.preprocess))
     local = functional.normalize(maps, dim=1).flatten(2)[0].T
     count = min(encoder.recipe.netvlad_locations, len(local))
     chosen = np.sort(rng.choice(len(local), count, replace=False))
@@ -319,10 +331,11 @@ def _check_out(out: Path, resume: bool) -> None:
     """Refuse a folder with anything in it but what a killed run of this command may have left."""
     left = {RECIPE, PREPROCESS}
     if resume:
-        left |= {WEIGHTS, CHECKPOINT, BEST, METRICS, LOGS, CURVES}
+        left |= {WEIGHTS, CHECKPOINT, BEST, METRICS, LOGS, CURVES, JOURNAL}
     if not out.exists():
         return
-    if out.is_dir() and not resume and is_file(out / CHECKPOINT) and not is_file(out / SCORES):
+    begun = is_file(out / CHECKPOINT) or is_file(out / METRICS) or is_folder(out / JOURNAL)
+    if begun and not resume and not is_file(out / SCORES):
         raise UsageError(
             f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with --out."
         )

@@ -11,6 +11,7 @@ from geofix.data.batches import Batches
 from geofix.data.classes import place_photos
 from geofix.data.neighbours import Nearness
 from geofix.data.places import Split
+from geofix.errors import PhotoError
 from geofix.learn.lesson import Describe, Round
 from geofix.recipes import Recipe
 from geofix.tensors import Descriptors, Loss, PlaceNumbers
@@ -29,6 +30,7 @@ class ClassLesson:
                 f"{alone} of {len(self.photos.photos)} photos have no other of their place within "
                 f"{recipe.positive_within_m:g} m and are not learned from."
             )
+        self.unreadable: list[PhotoError] = []
         self.rounds = 1
         self.steps = max(1, len(self.photos.middles) // (recipe.batch_size * recipe.photos_per_place))
 

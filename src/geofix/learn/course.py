@@ -100,7 +100,7 @@ def _ended(encoder: Encoder, watch: _Watch, learner: Learner) -> Course:
     if watch.best_epoch:
         encoder.load_state_dict(load_file(watch.out / BEST))
     encoder.eval().to("cpu")
-    return Course(tuple(watch.history), watch.best_epoch, watch.stopped, tuple(learner.unreadable))
+    return Course(tuple(watch.history), watch.best_epoch, watch.stopped, (*learner.lesson.unreadable, *learner.unreadable))
 
 
 class _Watch(Callback):
@@ -229,8 +229,7 @@ class _Watch(Callback):
 
     def _choose(self, learner: Learner, epoch: int) -> None:
         """Keep this epoch's weights if they are the best trained ones so far: by R@5, equal ones by R@1."""
-        rows = _recalls(self.history)
-        if self.best_epoch and rows[epoch] <= rows[self.best_epoch]:
+        if not better(self.history, epoch, self.best_epoch):
             return
         self.best_epoch = epoch
         if learner.trainer.is_global_zero:
@@ -329,6 +328,12 @@ def improved(history: tuple[Row, ...], best_epoch: int) -> bool:
     """Whether the chosen weights are better than the untrained ones where weights were chosen (R@5, then R@1)."""
     rows = _recalls(history)
     return bool(best_epoch) and rows[best_epoch] > rows[0]
+
+
+def better(history: Sequence[Row], epoch: int, best_epoch: int) -> bool:
+    """Whether an epoch is the best trained one so far: by R@5, equal ones by R@1; the first always is."""
+    rows = _recalls(history)
+    return not best_epoch or rows[epoch] > rows[best_epoch]
 
 
 def _recalls(history: Sequence[Row]) -> dict[int, tuple[float, float]]:

@@ -82,7 +82,7 @@ class Learner(lightning.LightningModule):
     def forward(self, images: Images) -> Descriptors:
         """Descriptors, the trunk in the precision of training and everything after it in float32."""
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        maps = self.encoder.trunk(images.contiguous(memory_format=layout))
+        maps = self.encoder.maps(images.contiguous(memory_format=layout))
         with torch.autocast(maps.device.type, enabled=False):
             return self.encoder.head(maps.float())
 

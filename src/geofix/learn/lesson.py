@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from geofix.data.batches import Batches
 from geofix.encode import Encoded
+from geofix.errors import PhotoError
 from geofix.photos import Photo
 from geofix.tensors import Descriptors, Loss, PlaceNumbers
 
@@ -31,6 +32,7 @@ class Lesson(Protocol):
 
     rounds: int
     steps: int
+    unreadable: list[PhotoError]
 
     def round(self, number: int, describe: Describe) -> Round:
         """Round `number`, counted through the whole training; the same number gives the same draw."""

@@ -8,13 +8,14 @@ from torch.nn import functional
 
 from geofix.models.backbones import open_trunk
 from geofix.models.pooling import MAC, RMAC, GeM, NetVLAD, SPoC
+from geofix.models.whitening import LearnedWhitening
 from geofix.recipes import Recipe
-from geofix.tensors import Descriptors, Images, Maps
+from geofix.tensors import Descriptors, Images, Maps, ScaledImages
 from geofix.transforms import Preprocess
 
 
 class Encoder(nn.Module):
-    """A trunk, a pooling and, if the recipe wants one, a projection.
+    """A trunk, a pooling and, if the recipe wants them, a learned whitening and a projection.
 
     With l2 "before_pool" the descriptor of GeM, MAC, SPoC and R-MAC is not of unit length, exactly as in the
     papers' code; NetVLAD always is.
@@ -29,12 +30,25 @@ class Encoder(nn.Module):
         self.trunk = trunk
         self.pooling = _pooling(recipe, channels)
         pooled = self.pooling.length(channels)
+        self.whitening = LearnedWhitening(pooled, recipe.whiten_directions) if recipe.whiten_directions else None
         self.projection = None if recipe.projection is None else nn.Linear(pooled, recipe.projection)
         self.descriptor_length = recipe.projection or pooled
 
     def forward(self, images: Images) -> Descriptors:
         """Normalised photos -> descriptors."""
-        return self.head(self.trunk(images))
+        return self.head(self.maps(images))
+
+    def maps(self, images: Images) -> Maps:
+        """What the trunk makes of images; with several scales the places of all their maps in one row (n, c, m, 1).
+
+        Pooling such a row is the "concat" of Atadjanov et al., section III-C, on scaled images instead of skipped
+        positions.
+        """
+        if self.recipe.scales == (1.0,):
+            maps: Maps = self.trunk(images)
+            return maps
+        rows = [self.trunk(_scaled(images, scale)).flatten(2) for scale in self.recipe.scales]
+        return torch.cat(rows, dim=2).unsqueeze(3)
 
     def head(self, maps: Maps) -> Descriptors:
         """Everything after the trunk, in the precision of `maps`."""
@@ -43,6 +57,8 @@ class Encoder(nn.Module):
         descriptors: Descriptors = self.pooling(maps)
         if self.recipe.l2 == "after_pool":
             descriptors = functional.normalize(descriptors, dim=1)
+        if self.whitening is not None:
+            descriptors = self.whitening(descriptors)
         if self.projection is not None:
             descriptors = functional.normalize(self.projection(descriptors), dim=1)
         return descriptors
@@ -57,6 +73,13 @@ def build(recipe: Recipe, *, pretrained: bool) -> Encoder:
         torch.manual_seed(recipe.seed)
         trunk = open_trunk(recipe.backbone, recipe.cut, pretrained=pretrained)
         return Encoder(recipe, trunk).eval()
+
+
+def _scaled(images: Images, scale: float) -> ScaledImages:
+    if scale == 1.0:
+        return images
+    size = [round(side * scale) for side in images.shape[-2:]]
+    return functional.interpolate(images, size, mode="bilinear", antialias=scale < 1)
 
 
 def _pooling(recipe: Recipe, channels: int) -> GeM | MAC | SPoC | RMAC | NetVLAD:

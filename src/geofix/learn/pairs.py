@@ -1,0 +1,136 @@
+"""Learning the whitening from pairs of photos that show one place: closed form, no gradients, minutes.
+
+Each epoch finds the pairs by the whitening as it is and fits it anew; the trunk and the pooling stay as they are,
+so every photo is encoded once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geofix.data.classes import place_photos
+from geofix.data.neighbours import Nearness
+from geofix.data.places import Benchmark, Split
+from geofix.encode import Encoded, encode
+from geofix.errors import DataError, PhotoError
+from geofix.evaluate import recall_of
+from geofix.files import write_atomically
+from geofix.learn.course import METRICS, Course, Progress, Row, as_csv, better
+from geofix.mining import mutual_pairs
+from geofix.models.encoder import Encoder
+from geofix.models.runs import Run
+from geofix.models.whitening import LearnedWhitening
+from geofix.photos import Photo
+from geofix.shapes import DescriptorRows
+
+JOURNAL = "journal"
+
+
+def learn_pairs(
+    encoder: Encoder,
+    split: Split,
+    mark: Benchmark,
+    out: Path,
+    *,
+    key: str,
+    progress: Progress | None = None,
+    after_epoch: Callable[[], None] | None = None,
+) -> Course:
+    """Fit the encoder's whitening in place and leave the one that was best on `mark` (R@5, then R@1).
+
+    Descriptors are kept in `out` while it lasts, so that a stopped training goes on behind them; `key` names the
+    recipe and the data they are of. Raises DataError
+    where no two photos show one place.
+    """
+    recipe, whitening = encoder.recipe, encoder.whitening
+    assert whitening is not None
+    began = time.monotonic()
+    plain = Run(out, encoder, key)
+    learned = _Described(plain, split.photos, "encoding what is learned from", progress)
+    gallery = _Described(plain, mark.gallery, "encoding the gallery of the block", progress)
+    queries = _Described(plain, mark.queries, "encoding the queries of the block", progress)
+    same = _same(split, recipe_nearness(encoder), learned.found)
+    photos = [split.photos[row] for row in learned.found.rows]
+    spots = [(photo.position, photo.taken_at) if photo.position else photo.name for photo in photos]
+    history: list[Row] = []
+    best_epoch, best = 0, {name: value.clone() for name, value in whitening.state_dict().items()}
+    stopped = ""
+    for epoch in range(recipe.epochs + 1):
+        whitened = learned.by(whitening).single
+        loss: float | None = None
+        pairs = np.empty((0, 2), dtype=np.int64)
+        if epoch:
+            pairs = mutual_pairs(whitened, same, spots)
+            if not len(pairs):
+                raise DataError(f"No two photos of split {split.name!r} look like one place; take a denser split.")
+            rng = np.random.default_rng([recipe.seed, epoch])
+            pairs = pairs[np.sort(rng.permutation(len(pairs))[: recipe.pairs])]
+            raw = torch.from_numpy(learned.found.single)
+            whitening.fit(raw[pairs[:, 0]] - raw[pairs[:, 1]], recipe.whiten_floor)
+            loss = _apart(learned.by(whitening).single, pairs)
+        recall = recall_of(queries.by(whitening), gallery.by(whitening), mark, (1, 5))
+        history.append(
+            {
+                "epoch": epoch,
+                "steps": len(pairs),
+                "loss": loss,
+                "learning_rate": None,
+                "false_negatives": 0,
+                "recall@1": recall[1],
+                "recall@5": recall[5],
+                "seconds": round(time.monotonic() - began, 1),
+            }
+        )
+        write_atomically(out / METRICS, as_csv(history))
+        if epoch and better(history, epoch, best_epoch):
+            best_epoch, best = epoch, {name: value.clone() for name, value in whitening.state_dict().items()}
+        if after_epoch:
+            after_epoch()
+        if epoch - best_epoch >= recipe.patience:
+            stopped = f"no better R@5 for {recipe.patience} epochs"
+            break
+    whitening.load_state_dict(best)
+    errors = (*learned.found.errors, *gallery.found.errors, *queries.found.errors)
+    return Course(tuple(history), best_epoch, stopped, errors)
+
+
+def recipe_nearness(encoder: Encoder) -> Nearness:
+    """The recipe's distances."""
+    recipe = encoder.recipe
+    return Nearness(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
+
+
+class _Described:
+    """Photos encoded once, without the whitening, which can then be applied as often as wanted."""
+
+    def __init__(self, plain: Run, photos: Sequence[Photo], what: str, progress: Progress | None) -> None:
+        tell = (lambda done, total: progress(what, done, total)) if progress else None
+        self.found = encode(plain, photos, journal=plain.folder / JOURNAL, progress=tell)
+        if not len(self.found.rows):
+            raise DataError(f"None of the {len(photos)} photos can be used. The first: {self.found.errors[0]}")
+
+    @torch.no_grad()
+    def by(self, whitening: LearnedWhitening) -> Encoded:
+        """The same descriptors, whitened."""
+        rows = whitening(torch.from_numpy(self.found.single)).numpy()
+        return Encoded(rows[:, None], self.found.rows, self.found.errors)
+
+
+def _same(split: Split, nearness: Nearness, found: Encoded) -> list[np.ndarray]:
+    """For each photo that has a descriptor the rows, among those, of the photos taken near it."""
+    photos = place_photos(split, nearness)
+    row_of = np.full(len(split.photos), -1, dtype=np.int64)
+    row_of[found.rows] = np.arange(len(found.rows))
+    lists = [row_of[photos.same[row]] for row in found.rows]
+    return [rows[rows >= 0] for rows in lists]
+
+
+def _apart(descriptors: DescriptorRows, pairs: np.ndarray) -> float:
+    """Mean squared distance within the pairs: what the whitening lowers."""
+    apart = descriptors[pairs[:, 0]] - descriptors[pairs[:, 1]]
+    return float(np.square(apart).sum(axis=1).mean())
