@@ -26,9 +26,7 @@ class Job:
         rng = np.random.default_rng(0)
         near = [np.sort(rng.choice(GALLERY, 8, replace=False)) for _ in range(QUERIES)]
         self.positives = [rows[:3] for rows in near]
-        self.miner = Miner(
-            self.positives, near, GALLERY, mining="partial", negatives=NEGATIVES, candidates=CANDIDATES
-        )
+        self.miner = Miner(self.positives, near, GALLERY, mining="partial", negatives=NEGATIVES, candidates=CANDIDATES)
         self.draw: Draw = self.miner.draw(rng, QUERIES)
         self.gallery = rng.standard_normal((len(self.draw.gallery), length), dtype=np.float32)
         self.queries = rng.standard_normal((QUERIES, length), dtype=np.float32)

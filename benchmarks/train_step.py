@@ -107,7 +107,8 @@ def step_table(pooling: str, memory: dict[str, float], chosen: argparse.Namespac
     ]
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         floor = _step_over_forward() * floor_seconds(encoder_of(pooling), dtype) * chosen.photos * chosen.threads
-        lines.append(f"floor {name}: {floor:.2f} CPU s; geofix reaches {100 * floor / figures[f'geofix {name}'].cpu_seconds:.0f} %")
+        share = 100 * floor / figures[f"geofix {name}"].cpu_seconds
+        lines.append(f"floor {name}: {floor:.2f} CPU s; geofix reaches {share:.0f} %")
     return "\n".join(lines)
 
 

@@ -105,6 +105,43 @@ def test_train(capsys: Captured, tmp_path: Path) -> None:
     assert err == "geofix: The trunk starts from random weights (seed 0); nothing was learned.\n"
 
 
+SMALL = [
+    "pretrained=none", "image_size=48x64", "cut=layer1", "frozen_through=conv1", "queries_per_epoch=6",
+    "cache_refresh=6", "batch_size=1", "negatives=3", "negative_candidates=20", "block_share=0.3",
+]  # fmt: skip
+
+
+def test_train_with_epochs(capsys: Captured, toy: Path, tmp_path: Path) -> None:
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    command = ["train", "resnet18-gem", "--data", toy, "--out", tmp_path / "run", "--epochs", "2", *settings]
+    status, out, err = called(capsys, *command)
+    assert status == 0
+    assert re.search(r"^train \(learned from\), \d+ queries in \d+ groups", out, re.MULTILINE)
+    assert re.search(r"^block \(held out of train\), \d+ queries .* [+-]\d+\.\d \[", out, re.MULTILINE)
+    assert "of 2 (all epochs done), chosen by R@5 on the block" in out
+    assert "The recipe asks for" in err
+    with Image.open(tmp_path / "run" / "curves.png") as picture:
+        assert picture.size == (1040, 416)
+    status, out, err = called(capsys, *command, "--resume")
+    assert status == 0
+    assert "is a finished run; nothing is left to do" in err
+    assert "block (held out of train)" in out
+    assert "exists and is not empty" in refused(capsys, *command)
+
+
+def test_train_names_photos_it_cannot_read(capsys: Captured, tmp_path: Path) -> None:
+    root = toy_places.write(tmp_path / "toy")
+    broken = sorted((root / "images" / "train" / "database").iterdir())[20]
+    broken.write_bytes(b"no photo")
+    settings = [part for setting in [*SMALL, "mining=full"] for part in ("--set", setting)]
+    status, out, err = called(
+        capsys, "train", "resnet18-gem", "--data", root, "--out", tmp_path / "run", "--epochs", "1", *settings
+    )
+    assert status == 1
+    assert broken.name in err
+    assert "block (held out of train)" in out
+
+
 def test_train_on_data(capsys: Captured, toy: Path, tmp_path: Path) -> None:
     small = ["--set", "netvlad_clusters=4", "--set", "netvlad_photos=10", "--set", "cut=layer1"]
     status, out, _ = called(
@@ -714,7 +751,7 @@ def test_a_name_that_is_too_long(capsys: Captured, encoder: str, tmp_path: Path,
 def test_a_partly_random_trunk_is_never_silent(capsys: Captured, toy: Path, tmp_path: Path) -> None:
     weights = tmp_path / "part.safetensors"
     save_file({"conv1.weight": torch.zeros(64, 3, 7, 7)}, weights)
-    changes = ["--set", "image_size=64x64", "--weights", weights, "--out", tmp_path / "run"]
+    changes = ["--set", "image_size=64x64", "--epochs", "0", "--weights", weights, "--out", tmp_path / "run"]
     assert "start from random weights" in called(capsys, "train", "resnet18-gem", *changes)[2]
     out = called(capsys, "evaluate", tmp_path / "run", "--data", toy)[1]
     assert re.search(r"\(trunk with \d+ random tensors\)", out)

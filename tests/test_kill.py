@@ -176,7 +176,17 @@ def test_train(tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> 
     if not count:
         pytest.skip("train is killed in the full form only")
     code = "import sys; from geofix.cli import run; sys.exit(run(sys.argv[1:]))"
-    common = ["train", "resnet18-gem", "--epochs", "0", "--set", "pretrained=none", "--set", "image_size=64x64", "--out"]
+    common = [
+        "train",
+        "resnet18-gem",
+        "--epochs",
+        "0",
+        "--set",
+        "pretrained=none",
+        "--set",
+        "image_size=64x64",
+        "--out",
+    ]
     full, _ = finish(code, [*common, str(tmp_path / "whole")], environment)
     for number, (moment, _) in enumerate(moments(full, full, count)):
         out = tmp_path / f"run-{number}"

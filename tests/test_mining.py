@@ -46,9 +46,7 @@ def averages(photos: tuple[Photo, ...]) -> np.ndarray:
 
 
 def miner(toy: TripletPhotos, mining: Mining, negatives: int = 3, candidates: int = 20) -> Miner:
-    return Miner(
-        toy.positives, toy.near, len(toy.gallery), mining=mining, negatives=negatives, candidates=candidates
-    )
+    return Miner(toy.positives, toy.near, len(toy.gallery), mining=mining, negatives=negatives, candidates=candidates)
 
 
 def mined(one: Miner, toy: TripletPhotos, draw: Draw) -> np.ndarray:

@@ -31,7 +31,13 @@ def test_yaml_round_trip_of_every_field_changed() -> None:
         name="é: [x]", backbone="vgg16", cut="last", pretrained="file", weights="w: # 1", pooling="netvlad",
         gem_p=2.5, gem_p_learnable=False, netvlad_clusters=7, netvlad_photos=3, netvlad_locations=9, rmac_levels=2,
         l2="none", projection=5, image_size=(64, 96), mean=(0.1, 0.2, 0.3), std=(1, 2, 3), seed=9, precision="bf16",
-        batch_size=1, epochs=3, learning_rate=1e-7, weight_decay=0.5, random_tensors=4,
+        batch_size=1, epochs=3, learning_rate=1e-7, weight_decay=0.5, random_tensors=4, scales=(1.0, 0.5),
+        whiten_directions=3, whiten_floor=0.7, learn="pairs", loss="sare_ind", margin=0.3, positive_within_m=7.5,
+        positive_heading_deg=60.0, negative_beyond_m=30.0, mining="full", negatives=3, negative_candidates=50,
+        queries_per_epoch=70, cache_refresh=35, pairs=99, photos_per_place=5, frozen_through="layer1",
+        batch_norm="frozen", optimizer="sgd", schedule="cosine", warmup_steps=4, patience=2, choose_on="val",
+        block_share=0.4, accumulate=2, train_precision="bf16", channels_last=False, augment_colour=0.1,
+        augment_crop=0.5, augment_perspective=0.2, augment_erase=0.3, augment_flip=True,
     )  # fmt: skip
     assert recipes.parse(recipe.to_yaml(), "again") == recipe
     assert all(getattr(recipe, name) != field.default for name, field in Recipe.model_fields.items() if name != "task")

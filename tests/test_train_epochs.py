@@ -110,9 +110,49 @@ def test_other_losses(toy: Dataset, tmp_path: Path, loss: str) -> None:
 @pytest.mark.parametrize("pooling", ["gem", "netvlad"])
 def test_places_as_classes(toy: Dataset, tmp_path: Path, pooling: str) -> None:
     settings = ["learn=classes", "loss=multi_similarity", "photos_per_place=3", "batch_size=3", "netvlad_clusters=4"]
-    augment = ["augment_colour=0.3", "augment_crop=0.6", "augment_perspective=0.2", "augment_erase=0.5", "augment_flip=true"]
+    augment = [
+        "augment_colour=0.3",
+        "augment_crop=0.6",
+        "augment_perspective=0.2",
+        "augment_erase=0.5",
+        "augment_flip=true",
+    ]
     train(small(*settings, *augment, f"pooling={pooling}"), toy, tmp_path / "run")
     assert [row["false_negatives"] for row in rows(tmp_path / "run")] == ["0", "0", "0"]
+
+
+PAIRS = ["learn=pairs", "whiten_directions=6", "positive_within_m=25", "pooling=netvlad", "netvlad_clusters=4"]
+
+
+def test_whitening_from_pairs(toy: Dataset, tmp_path: Path) -> None:
+    run = train(small(*PAIRS, "scales=[1.0, 1.5]"), toy, tmp_path / "run")
+    log = rows(tmp_path / "run")
+    assert [row["epoch"] for row in log] == ["0", "1", "2"]
+    assert int(log[1]["steps"]) > 0
+    assert torch.count_nonzero(run.encoder.whitening.gains) == 6  # type: ignore[union-attr]
+    assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == [
+        "metrics.csv", "preprocess.json", "recipe.yaml", "scores.json", "weights.safetensors",
+    ]  # fmt: skip
+    loaded = load_run(tmp_path / "run").encoder.whitening
+    assert torch.equal(loaded.directions, run.encoder.whitening.directions)  # type: ignore[union-attr]
+
+
+def test_pairs_stopped_and_gone_on_with(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(small(*PAIRS), toy, tmp_path / "whole")
+    pairs = importlib.import_module("geofix.learn.pairs")
+    with monkeypatch.context() as patched:
+        patched.setattr(pairs, "mutual_pairs", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            train(small(*PAIRS), toy, tmp_path / "run")
+    with pytest.raises(UsageError, match="add --resume"):
+        train(small(*PAIRS), toy, tmp_path / "run")
+    assert train(small(*PAIRS), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
+
+
+def test_pairs_of_nothing_alike(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("geofix.learn.pairs"), "mutual_pairs", lambda *_: np.empty((0, 2)))
+    with pytest.raises(DataError, match="No two photos of split 'train' look like one place"):
+        train(small(*PAIRS), toy, tmp_path / "run")
 
 
 def test_bf16_and_accumulation(toy: Dataset, tmp_path: Path) -> None:
@@ -128,9 +168,7 @@ def test_channels_last_learns_the_same(toy: Dataset, tmp_path: Path) -> None:
         assert float(one["loss"]) == pytest.approx(float(other["loss"]), rel=1e-3)
 
 
-def test_weights_are_chosen_and_patience_ends_it(
-    toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_chosen_and_patience_ends_it(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recalls = iter([0.5, 0.6, 0.9, 0.7, 0.9, 0.8])
     monkeypatch.setattr(course, "recall_now", lambda *_: {1: 0.1, 5: next(recalls)})
     train(small("epochs=9", "patience=3", "cache_refresh=6"), toy, tmp_path / "run")
@@ -168,7 +206,9 @@ def test_numbers_shrink_to_the_data_and_say_so(toy: Dataset, tmp_path: Path) -> 
 
 
 def test_other_splits_than_train(toy: Dataset, tmp_path: Path) -> None:
-    whole = Dataset(toy.root, toy.layout, {"train": toy.splits["train"], "val": replace(toy.splits["test"], name="val")})
+    whole = Dataset(
+        toy.root, toy.layout, {"train": toy.splits["train"], "val": replace(toy.splits["test"], name="val")}
+    )
     train(small("choose_on=val", "epochs=1"), whole, tmp_path / "run")
     found = json.loads((tmp_path / "run" / "scores.json").read_text(encoding="utf-8"))
     assert set(found["training"]["splits"]) == {"train", "val"}
@@ -215,7 +255,9 @@ def test_a_killed_training_ends_with_the_same_bits(toy: Dataset, tmp_path: Path,
 def test_killed_before_the_scores(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(small(), toy, tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr(importlib.import_module("geofix.train"), "_before_and_after", lambda *_: (_ for _ in ()).throw(Killed()))
+        patched.setattr(
+            importlib.import_module("geofix.train"), "_before_and_after", lambda *_: (_ for _ in ()).throw(Killed())
+        )
         with pytest.raises(Killed):
             train(small(), toy, tmp_path / "run")
     monkeypatch.setattr(Learner, "training_step", lambda *_: pytest.fail("it trained again"))
@@ -248,7 +290,9 @@ def test_a_damaged_checkpoint(toy: Dataset, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(small(), toy, tmp_path / "run", progress=killed_at(3))
     (tmp_path / "run" / course.CHECKPOINT).write_bytes(b"no checkpoint")
-    with pytest.raises(WeightsError, match=r"last.ckpt cannot be read .*remove the folder and start the training again"):
+    with pytest.raises(
+        WeightsError, match=r"last.ckpt cannot be read .*remove the folder and start the training again"
+    ):
         train(small(), toy, tmp_path / "run", resume=True)
 
 
@@ -270,7 +314,9 @@ def test_an_exploding_loss_names_the_last_good_weights(
     toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exploding(monkeypatch, after=4)
-    with pytest.raises(TrainingError, match=r"The loss became nan .* the weights of epoch 1, .* are in .*best.safetensors"):
+    with pytest.raises(
+        TrainingError, match=r"The loss became nan .* the weights of epoch 1, .* are in .*best.safetensors"
+    ):
         train(small(), toy, tmp_path / "run")
     encoder = build(small(), pretrained=False)
     encoder.load_state_dict(course.load_file(tmp_path / "run" / course.BEST))
@@ -297,7 +343,9 @@ def test_a_full_disk_during_a_checkpoint(toy: Dataset, tmp_path: Path, monkeypat
     whole = train(small(), toy, tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr(course, "write_atomically", full)
-        with pytest.raises(StorageError, match=r"The disk is full: .*last.ckpt .* The weights of epoch 1, the best so far"):
+        with pytest.raises(
+            StorageError, match=r"The disk is full: .*last.ckpt .* The weights of epoch 1, the best so far"
+        ):
             train(small(), toy, tmp_path / "run")
     assert train(small(), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
 
@@ -323,7 +371,9 @@ def test_photos_that_cannot_be_read_are_left_out_and_named(tmp_path: Path) -> No
 def test_what_cannot_be_trained(toy: Dataset, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="There are no photos to learn from; name a dataset with --data DIR"):
         train(small(), None, tmp_path / "a")
-    with pytest.raises(RecipeError, match="frozen_through is 'layer9', which is no part of this backbone; its parts are"):
+    with pytest.raises(
+        RecipeError, match="frozen_through is 'layer9', which is no part of this backbone; its parts are"
+    ):
         train(small("frozen_through=layer9"), toy, tmp_path / "b")
     with pytest.raises(RecipeError, match="Nothing is left to train: the backbone is frozen through layer1 and mac"):
         train(small("frozen_through=layer1", "pooling=mac"), toy, tmp_path / "c")

@@ -90,7 +90,10 @@ class Miner:
         if draw.ordered is not None:
             negatives = np.stack([rows[: self.negatives] for rows in draw.ordered])
         else:
-            negatives = draw.gallery[_hardest(queries, gallery, draw.candidates, self.negatives)]
+            # Positives of other queries lie in `gallery` too; a column nobody may choose costs a product for nothing.
+            columns = np.flatnonzero(draw.candidates.any(axis=0))
+            best = _hardest(queries, gallery[columns], draw.candidates[:, columns], self.negatives)
+            negatives = draw.gallery[columns[best]]
         if self.mining == "full":
             self.previous.update(zip(draw.queries.tolist(), negatives, strict=True))
         return np.column_stack([draw.queries, positives, negatives]).astype(np.int64)

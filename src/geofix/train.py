@@ -33,7 +33,6 @@ from geofix.recipes import Recipe
 from geofix.search import kmeans
 from geofix.transforms import normalised, stacked, views
 
-
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, done, total) now and then."""
 
@@ -82,7 +81,9 @@ def train(
     parts = _parts(recipe, dataset)
     if isinstance(encoder.pooling, NetVLAD):
         place_clusters(encoder, parts["train"].photos, told)
-    return _learned(encoder, Dataset(dataset.root, dataset.layout, parts), out, devices, progress, after_epoch, told, errors)
+    return _learned(
+        encoder, Dataset(dataset.root, dataset.layout, parts), out, devices, progress, after_epoch, told, errors
+    )
 
 
 def _learned(
@@ -138,9 +139,7 @@ Pair = tuple[Scores, Scores]
 """The scores of the untrained and of the trained encoder on one split."""
 
 
-def _before_and_after(
-    untrained: Run, run: Run, dataset: Dataset, progress: Progress | None
-) -> dict[str, Pair]:
+def _before_and_after(untrained: Run, run: Run, dataset: Dataset, progress: Progress | None) -> dict[str, Pair]:
     """Both encoders on what was learned from, on the block and on val, so that overfitting is seen."""
     found: dict[str, Pair] = {}
     for name, split in dataset.splits.items():
@@ -192,16 +191,16 @@ def _verdict(course: Course, chosen_on: str, scores: dict[str, Pair]) -> list[st
     told = []
     if not improved(course.history, course.best_epoch):
         told.append(
-            f"Training did not help: on the {chosen_on} no epoch has a better R@5 than the untrained encoder. The weights "
-            f"kept are those of epoch {course.best_epoch}; the untrained run (--epochs 0) is at least as good."
+            f"Training did not help: on the {chosen_on} no epoch has a better R@5 than the untrained encoder. The "
+            f"weights kept are those of epoch {course.best_epoch}; the untrained run (--epochs 0) is at least as good."
         )
     if "train" in scores:
         gained = scores["train"][1].recall[1] - scores["train"][0].recall[1]
         elsewhere = scores[chosen_on][1].recall[1] - scores[chosen_on][0].recall[1]
         if gained > 0.02 and elsewhere < gained / 4:
             told.append(
-                f"It learned photos by heart: R@1 changed by {100 * gained:+.1f} points on the photos it learned from and "
-                f"by {100 * elsewhere:+.1f} on the {chosen_on}."
+                f"It learned photos by heart: R@1 changed by {100 * gained:+.1f} points on the photos it learned from "
+                f"and by {100 * elsewhere:+.1f} on the {chosen_on}."
             )
     return told
 
@@ -337,7 +336,8 @@ def _check_out(out: Path, resume: bool) -> None:
     begun = is_file(out / CHECKPOINT) or is_file(out / METRICS) or is_folder(out / JOURNAL)
     if begun and not resume and not is_file(out / SCORES):
         raise UsageError(
-            f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with --out."
+            f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with "
+            "--out."
         )
     if not out.is_dir() or any(e.name not in left and e.suffix != ".part" for e in out.iterdir()):
         raise UsageError(f"{out} exists and is not empty; choose a new folder with --out, or remove it first.")

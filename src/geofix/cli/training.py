@@ -39,9 +39,7 @@ def draw_curves(out: Path, measured_on: str) -> None:
     best: int | None = None
     if is_file(out / SCORES):
         best = json.loads((out / SCORES).read_text(encoding="utf-8")).get("training", {}).get("best_epoch")
-    picture = learning_curves(
-        (out / METRICS).read_text(encoding="utf-8"), measured_on=measured_on, best_epoch=best
-    )
+    picture = learning_curves((out / METRICS).read_text(encoding="utf-8"), measured_on=measured_on, best_epoch=best)
     write_atomically(out / CURVES, picture)
 
 

@@ -69,24 +69,26 @@ def train(
     dataset = open_dataset(data) if data else None
     told: list[str] = []
     errors: list[PhotoError] = []
-    try:
-        with output.steps() as progress:
-            run = run_train(
-                chosen,
-                dataset,
-                out,
-                weights=weights,
-                resume=resume,
-                devices=devices,
-                progress=progress,
-                after_epoch=lambda: draw_curves(out, chosen.choose_on),
-                say=told,
-                errors=errors,
-            )
-    finally:
-        for sentence in told:
-            output.remark(sentence)
-    draw_curves(out, chosen.choose_on)
+
+    def so_far() -> None:
+        while told:
+            output.remark(told.pop(0))
+        draw_curves(out, chosen.choose_on)
+
+    with output.steps() as progress:
+        run = run_train(
+            chosen,
+            dataset,
+            out,
+            weights=weights,
+            resume=resume,
+            devices=devices,
+            progress=progress,
+            after_epoch=so_far,
+            say=told,
+            errors=errors,
+        )
+    so_far()
     table = shown_training(out)
     summary = f"{out}: {run.name}, {run.encoder.descriptor_length} numbers a photo"
     output.result(f"{table}\n{summary}" if table else summary)

@@ -55,16 +55,16 @@ def no_positives(photos: int, where: str, nearness: Nearness) -> DataError:
     """The sentence for a split in which no photo has company."""
     return DataError(
         f"None of the {photos} photos to learn from in split {where!r} has another within "
-        f"{nearness.positive_within_m:g} m that shows the same place, so there is nothing to learn; take a denser split, "
-        "or widen it with --set positive_within_m=METRES."
+        f"{nearness.positive_within_m:g} m that shows the same place, so there is nothing to learn; take a denser "
+        "split, or widen it with --set positive_within_m=METRES."
     )
 
 
 def one_place(photos: int, where: str, nearness: Nearness) -> DataError:
     """The sentence for a split in which no photo has anything far away."""
     return DataError(
-        f"All {photos} photos of split {where!r} lie within {nearness.negative_beyond_m:g} m of each other: that is one "
-        "place, and places are learned by telling them apart; take photos of more places."
+        f"All {photos} photos of split {where!r} lie within {nearness.negative_beyond_m:g} m of each other: that is "
+        "one place, and places are learned by telling them apart; take photos of more places."
     )
 
 

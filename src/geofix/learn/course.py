@@ -100,7 +100,9 @@ def _ended(encoder: Encoder, watch: _Watch, learner: Learner) -> Course:
     if watch.best_epoch:
         encoder.load_state_dict(load_file(watch.out / BEST))
     encoder.eval().to("cpu")
-    return Course(tuple(watch.history), watch.best_epoch, watch.stopped, (*learner.lesson.unreadable, *learner.unreadable))
+    return Course(
+        tuple(watch.history), watch.best_epoch, watch.stopped, (*learner.lesson.unreadable, *learner.unreadable)
+    )
 
 
 class _Watch(Callback):
@@ -150,6 +152,8 @@ class _Watch(Callback):
         """The untrained encoder's score starts the log."""
         if not self.history:
             self._log(trainer, _learner(pl_module), epoch=0, loss=None, steps=0, found=0)
+            if self.after_epoch and trainer.is_global_zero:
+                self.after_epoch()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Each round counts from where the rounds before it in its epoch left off."""
@@ -247,13 +251,12 @@ class _AtomicCheckpoints(CheckpointIO):
     """Checkpoints that are whole or not there, and that never run code when read."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        del storage_options
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getvalue())
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         del weights_only
         return read_checkpoint(Path(path), map_location or "cpu")
 

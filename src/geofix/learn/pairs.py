@@ -17,7 +17,7 @@ from geofix.data.classes import place_photos
 from geofix.data.neighbours import Nearness
 from geofix.data.places import Benchmark, Split
 from geofix.encode import Encoded, encode
-from geofix.errors import DataError, PhotoError
+from geofix.errors import DataError
 from geofix.evaluate import recall_of
 from geofix.files import write_atomically
 from geofix.learn.course import METRICS, Course, Progress, Row, as_csv, better

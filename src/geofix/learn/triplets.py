@@ -31,8 +31,9 @@ class TripletLesson:
         self._look()
         if self.photos.dropped:
             say.append(
-                f"{self.photos.dropped} of {self.photos.dropped + len(self.photos.queries)} queries have no photo within "
-                f"{recipe.positive_within_m:g} m or nothing beyond {recipe.negative_beyond_m:g} m and are not learned from."
+                f"{self.photos.dropped} of {self.photos.dropped + len(self.photos.queries)} queries have no photo "
+                f"within {recipe.positive_within_m:g} m or nothing beyond {recipe.negative_beyond_m:g} m and are not "
+                "learned from."
             )
         queries, fewest = len(self.photos.queries), self.photos.fewest_far
         self.per_epoch = _clamped(recipe.queries_per_epoch, queries, "queries an epoch", say)

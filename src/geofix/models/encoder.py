@@ -52,7 +52,8 @@ class Encoder(nn.Module):
 
     def head(self, maps: Maps) -> Descriptors:
         """Everything after the trunk, in the precision of `maps`."""
-        if self.recipe.l2 == "before_pool":
+        # NetVLAD takes local descriptors at unit length anyway.
+        if self.recipe.l2 == "before_pool" and not isinstance(self.pooling, NetVLAD):
             maps = functional.normalize(maps, dim=1)
         descriptors: Descriptors = self.pooling(maps)
         if self.recipe.l2 == "after_pool":

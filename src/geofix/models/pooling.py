@@ -98,9 +98,11 @@ class NetVLAD(nn.Module):
 
     def forward(self, maps: Maps) -> Pooled:
         """(n, c, h, w) -> (n, clusters * c), unit length, cluster by cluster."""
-        x = functional.normalize(maps, dim=1).flatten(2)  # (n, c, m)
-        weights = torch.softmax(torch.matmul(self.assign, x), dim=1)  # (n, k, m)
-        residuals = torch.bmm(weights, x.transpose(1, 2))  # (n, k, c)
+        x = maps.flatten(2)  # (n, c, m)
+        # Unit local descriptors, as a factor on both products: the scaled copy of x is never made.
+        scale = x.square().sum(dim=1, keepdim=True).clamp(min=_EPS**4).rsqrt()  # (n, 1, m)
+        weights = torch.softmax(torch.matmul(self.assign, x) * scale, dim=1)  # (n, k, m)
+        residuals = torch.bmm(weights * scale, x.transpose(1, 2))  # (n, k, c)
         residuals = residuals - weights.sum(dim=2, keepdim=True) * self.centroids
         return functional.normalize(functional.normalize(residuals, dim=2).flatten(1), dim=1)
 

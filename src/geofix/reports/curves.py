@@ -26,7 +26,11 @@ def learning_curves(metrics_csv: str, *, measured_on: str, best_epoch: int | Non
         percent = [100 * float(row[name]) for row in rows]
         right.plot(epochs, percent, color=colour, marker="o", markersize=3)
         right.annotate(
-            f" {name.replace('recall', 'R')} {percent[-1]:.1f}", (epochs[-1], percent[-1]), color=colour, fontsize=9, va="center"
+            f" {name.replace('recall', 'R')} {percent[-1]:.1f}",
+            (epochs[-1], percent[-1]),
+            color=colour,
+            fontsize=9,
+            va="center",
         )
     right.set_title(f"Recall on the {measured_on}, percent", color=_INK, fontsize=10, loc="left")
     last = max(1, *epochs)
