@@ -35,8 +35,15 @@ _MEANINGS = {
     "rmac_levels": "at how many scales R-MAC takes regions",
     "std": "of ImageNet, as for mean",
     "seed": "of random weights and of every random choice",
-    "learning_rate": "of training, which this version does not do yet",
-    "weight_decay": "of training, which this version does not do yet",
+    "loss": "of triplets: triplet, sare_ind or sare_joint; of classes: multi_similarity",
+    "learn": "a query and its mined photos (triplets), photos grouped into places (classes), or pairs that show one "
+    "place, for the whitening alone (pairs)",
+    "queries_per_epoch": "triplets: queries an epoch, at most",
+    "optimizer": "adam, adamw or sgd (momentum 0.9)",
+    "learning_rate": "of the optimizer, at its highest",
+    "weight_decay": "of the optimizer",
+    "warmup_steps": "steps in which the learning rate rises to its highest",
+    "train_precision": "of the trunk's arithmetic while training: fp32, or bf16 by autocast",
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +296,23 @@ def test_a_damaged_checkpoint(toy: Dataset, tmp_path: Path) -> None:
         WeightsError, match=r"last.ckpt cannot be read .*remove the folder and start the training again"
     ):
         train(small(), toy, tmp_path / "run", resume=True)
+
+
+# -- it shares the work -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path: Path) -> None:
+    toy_places.write(tmp_path / "toy")
+    settings = [part for setting in [*SMALL, "batch_norm=frozen"] for part in ("--set", setting)]
+    command = ["train", "resnet18-gem", "--data", str(tmp_path / "toy"), "--out", str(tmp_path / "run"), *settings]
+    done = subprocess.run(
+        [sys.executable, "-m", "geofix", *command, "--devices", "2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("block (held out of train)") == 1
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == ["0", "1", "2"]
+    load_run(tmp_path / "run")
 
 
 # -- what goes wrong ----------------------------------------------------------------------------------------------

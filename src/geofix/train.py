@@ -20,7 +20,7 @@ from geofix.errors import DataError, PhotoError, RecipeError, UsageError
 from geofix.evaluate import Scores, compare, evaluate
 from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.learn.classes import ClassLesson
-from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, Course, go_through, improved
+from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, Course, go_through, improved, is_helper
 from geofix.learn.lesson import Lesson
 from geofix.learn.pairs import JOURNAL, learn_pairs
 from geofix.learn.triplets import TripletLesson
@@ -59,7 +59,8 @@ def train(
     of the epoch that is best (R@5) on a block cut from the train split, or on val where the recipe says so. `resume`
     goes on from the last checkpoint in `out`, or begins where there is none. Sentences worth telling the user (what
     the weights covered, what was clamped, whether training helped) are appended to `say`, photos that cannot be read
-    to `errors`. scores.json holds recall before and after on what was learned from, on the block and on val.
+    to `errors`. With several `devices` Lightning starts this program once more for each; all but the first write
+    nothing and return early. scores.json holds recall before and after on what was learned from, on the block and on val.
 
     Raises RecipeError, WeightsError, DataError, TrainingError, StorageError.
     """
@@ -67,7 +68,8 @@ def train(
     if resume and is_file(out / SCORES):
         told.append(f"{out} is a finished run; nothing is left to do.")
         return load_run(out)
-    _check_out(out, resume)
+    if not is_helper():
+        _check_out(out, resume)
     encoder = _started(recipe, weights, told)
     _check_size(encoder)
     if not recipe.epochs:
@@ -101,7 +103,8 @@ def _learned(
     untrained = Run(out, copy.deepcopy(encoder), "untrained")
     mark = benchmark(dataset.splits[chosen_on])
     lesson, key = _lesson(recipe, dataset.splits["train"], say), _key(recipe, dataset, mark)
-    write_atomically(out / RECIPE, recipe.to_yaml())
+    if not is_helper():
+        write_atomically(out / RECIPE, recipe.to_yaml())
     if lesson is None:
         course = learn_pairs(
             encoder, dataset.splits["train"], mark, out, key=key, progress=progress, after_epoch=after_epoch
@@ -117,6 +120,8 @@ def _learned(
             progress=progress,
             after_epoch=after_epoch,
         )
+    if is_helper():
+        return Run(out, encoder, "of the first process")
     run = save_run(encoder, out)
     scores = _before_and_after(untrained, run, dataset, progress)
     write_json(out / SCORES, _scores_json(course, chosen_on, scores))

@@ -58,6 +58,7 @@ def train(
     from geofix.cli.training import shown as shown_training
     from geofix.data.layouts import open_dataset
     from geofix.heap import keep_freed_memory
+    from geofix.learn.course import is_helper
     from geofix.train import train as run_train
 
     if out is None:
@@ -70,7 +71,7 @@ def train(
     told: list[str] = []
     errors: list[PhotoError] = []
 
-    def so_far() -> None:
+    def so_far() -> None:  # only ever called in the first process
         while told:
             output.remark(told.pop(0))
         draw_curves(out, chosen.choose_on)
@@ -88,6 +89,8 @@ def train(
             say=told,
             errors=errors,
         )
+    if is_helper():
+        return
     so_far()
     table = shown_training(out)
     summary = f"{out}: {run.name}, {run.encoder.descriptor_length} numbers a photo"

@@ -21,6 +21,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
 from safetensors.torch import load_file, save
 
 from geofix.data.places import Benchmark
@@ -103,6 +104,12 @@ def _ended(encoder: Encoder, watch: _Watch, learner: Learner) -> Course:
     return Course(
         tuple(watch.history), watch.best_epoch, watch.stopped, (*learner.lesson.unreadable, *learner.unreadable)
     )
+
+
+def is_helper() -> bool:
+    """Whether this process was started by Lightning to train beside the first one; only the first writes and speaks."""
+    rank: int = getattr(rank_zero_only, "rank", 0) or 0
+    return rank > 0
 
 
 class _Watch(Callback):
@@ -291,6 +298,7 @@ def _trainer(recipe: Recipe, lesson: Lesson, watch: _Watch, out: Path, devices: 
         max_epochs=recipe.epochs * lesson.rounds,
         accelerator="auto",
         devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
         sync_batchnorm=devices > 1 and torch.cuda.is_available(),
         precision="bf16-mixed" if recipe.train_precision == "bf16" else "32-true",
         accumulate_grad_batches=recipe.accumulate,

@@ -66,7 +66,7 @@ class Learner(lightning.LightningModule):
         """The loss of a batch; raises TrainingError when it is no number."""
         self.unreadable += [error for error in batch.errors if str(error) not in {str(e) for e in self.unreadable}]
         if not len(batch.pixels):
-            return None
+            return self._nothing()
         pixels = batch.pixels
         if augments(self.recipe):
             seed = (self.recipe.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch.number
@@ -78,6 +78,12 @@ class Learner(lightning.LightningModule):
         self.loss_sum += value
         self.loss_steps += 1
         return loss
+
+    def _nothing(self) -> Loss | None:
+        """No step at all; or, beside other processes that wait for this one's gradients, gradients of zero."""
+        if self.trainer.world_size == 1:
+            return None
+        return torch.stack([p.sum() * 0.0 for p in self.encoder.parameters() if p.requires_grad]).sum()
 
     def forward(self, images: Images) -> Descriptors:
         """Descriptors, the trunk in the precision of training and everything after it in float32."""
