@@ -1,6 +1,7 @@
 """Choosing the triplets of one refresh: geofix and the plain way, which asks a FAISS index for every query.
 
-plain  the field's code: for each query an IndexFlatL2 of its positives and one of its candidates, built and asked
+plain  the field's code: descriptors in a list with a place for every photo of the dataset, so that only those described
+       take memory; for each query an IndexFlatL2 of its positives and one of its candidates, built and asked
 
 python benchmarks/mine.py [--threads 1] [--rounds 3]
 """
@@ -30,6 +31,9 @@ class Job:
         self.draw: Draw = self.miner.draw(rng, QUERIES)
         self.gallery = rng.standard_normal((len(self.draw.gallery), length), dtype=np.float32)
         self.queries = rng.standard_normal((QUERIES, length), dtype=np.float32)
+        self.kept: list[np.ndarray | None] = [None] * GALLERY
+        for row, described in zip(self.draw.gallery, self.gallery, strict=True):
+            self.kept[row] = described
 
     def ours(self) -> np.ndarray:
         return self.miner.choose(self.draw, self.queries, self.gallery)
@@ -39,11 +43,14 @@ class Job:
         for number, query in enumerate(self.draw.queries):
             row = self.queries[number : number + 1]
             positives = self.positives[query]
-            candidates = np.flatnonzero(self.draw.candidates[number])
-            best = positives[_asked(row, self.gallery[np.searchsorted(self.draw.gallery, positives)], 1)]
-            hardest = self.draw.gallery[candidates[_asked(row, self.gallery[candidates], NEGATIVES)]]
+            candidates = self.draw.gallery[self.draw.candidates[number]]
+            best = positives[_asked(row, self._rows(positives), 1)]
+            hardest = candidates[_asked(row, self._rows(candidates), NEGATIVES)]
             found.append([query, *best, *hardest])
         return np.array(found)
+
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        return np.array([self.kept[row] for row in rows])
 
 
 def _asked(query: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import toy_places
 from conftest import write_street
 from geofix.atlas.store import MANIFEST, Atlas, Rows
 from geofix.atlas.verify import verify
 from geofix.index import index
-from geofix.models.runs import Run
+from geofix.learn.course import read_checkpoint
+from geofix.models.runs import Run, fingerprint
 
 pytestmark = pytest.mark.slow
 Runs = Callable[[int, int], int]
@@ -171,27 +173,45 @@ def test_evaluate(tiny_run: Run, tmp_path: Path, environment: dict[str, str], sl
     assert not list((tmp_path / "cache").rglob("*.npz"))
 
 
+TRAIN = """
+import importlib, os, pathlib, sys
+module = importlib.import_module("geofix.train")
+go_through = module.go_through
+def noted(*arguments, **named):
+    pathlib.Path(os.environ["SIGN"]).touch()
+    return go_through(*arguments, **named)
+module.go_through = noted
+from geofix.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+SMALL = [
+    "pretrained=none", "image_size=48x64", "cut=layer1", "frozen_through=conv1", "epochs=6", "patience=9",
+    "queries_per_epoch=6", "cache_refresh=2", "batch_size=1", "negatives=3", "negative_candidates=20",
+    "block_share=0.3", "mining=full", "learning_rate=1e-3",
+]  # fmt: skip
+
+
 def test_train(tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> None:
-    count = slow_runs(20, 0)
-    if not count:
-        pytest.skip("train is killed in the full form only")
-    code = "import sys; from geofix.cli import run; sys.exit(run(sys.argv[1:]))"
-    common = [
-        "train",
-        "resnet18-gem",
-        "--epochs",
-        "0",
-        "--set",
-        "pretrained=none",
-        "--set",
-        "image_size=64x64",
-        "--out",
-    ]
-    full, _ = finish(code, [*common, str(tmp_path / "whole")], environment)
-    for number, (moment, _) in enumerate(moments(full, full, count)):
-        out = tmp_path / f"run-{number}"
-        kill_after(moment, code, [*common, str(out)], environment)
-        if not (out / "weights.safetensors").exists():
-            finish(code, [*common, str(out)], environment)
-        for name in ("recipe.yaml", "preprocess.json", "weights.safetensors"):
-            assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    root = toy_places.write(tmp_path / "toy")
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    common = ["train", "resnet18-gem", "--data", str(root), *settings, "--resume", "--out"]
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    full, worked = finish(TRAIN, [*common, str(whole)], environment)
+    met_half_way = False
+    for moment, from_sign in moments(full, worked, slow_runs(20, 2)):
+        kill_after(moment, TRAIN, [*common, str(out)], environment, from_sign=from_sign)
+        nothing_half(tmp_path)
+        if (out / "scores.json").exists():  # done: begin again, so that the later moments have something to stop
+            assert fingerprint(out) == fingerprint(whole)
+            shutil.rmtree(out)
+            continue
+        if (out / "last.ckpt").exists():
+            read_checkpoint(out / "last.ckpt")
+            met_half_way = True
+        if (out / "weights.safetensors").exists():
+            assert fingerprint(out) == fingerprint(whole)
+    assert met_half_way or slow_runs(20, 2) < 20
+    finish(TRAIN, [*common, str(out)], environment)
+    assert fingerprint(out) == fingerprint(whole)
+    first, second = (json.loads((folder / "scores.json").read_text(encoding="utf-8")) for folder in (whole, out))
+    assert first == second

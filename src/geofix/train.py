@@ -60,7 +60,8 @@ def train(
     goes on from the last checkpoint in `out`, or begins where there is none. Sentences worth telling the user (what
     the weights covered, what was clamped, whether training helped) are appended to `say`, photos that cannot be read
     to `errors`. With several `devices` Lightning starts this program once more for each; all but the first write
-    nothing and return early. scores.json holds recall before and after on what was learned from, on the block and on val.
+    nothing and return early. scores.json holds recall before and after on what was learned from, on the block and
+    on val.
 
     Raises RecipeError, WeightsError, DataError, TrainingError, StorageError.
     """
