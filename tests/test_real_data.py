@@ -1,12 +1,17 @@
-"""The untrained ImageNet trunk on real photos of Cambridge; skipped where the photos are not at hand."""
+"""The ImageNet trunk, untrained and trained, on real photos of Cambridge; skipped where the photos are not at hand."""
 
+import csv
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from geofix import recipes
 from geofix.data import deep_vg
+from geofix.data.blocks import cut_block
 from geofix.data.places import Dataset
 from geofix.encode import encode
 from geofix.evaluate import Scores, evaluate
@@ -55,3 +60,45 @@ def test_bf16_describes_real_photos_as_fp32_does(cambridge: Dataset, untrained: 
     cosine = (exact * rough).sum(axis=1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1))
     assert cosine.min() >= 0.999
     assert (best == rough_best).mean() >= 0.98
+
+
+# -- training -----------------------------------------------------------------------------------------------------
+
+
+def trained(cambridge: Dataset, weights: Path, out: Path, full: bool, name: str, *short: str) -> dict[str, Any]:
+    """What a recipe learns from the whole train split, or, in the short form, from a part of it in small photos."""
+    recipe = recipes.with_settings(recipes.load(name), ["image_size=320x320"])
+    dataset = cambridge
+    if not full:
+        recipe = recipes.with_settings(recipe, ["image_size=128x128", "netvlad_photos=100", "epochs=1", *short])
+        part = cut_block(cambridge.split("train"), 0.3, 25.0).block
+        dataset = Dataset(cambridge.root, cambridge.layout, {"train": part})
+    train(recipe, dataset, out, weights=weights)
+    log = list(csv.DictReader((out / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["false_negatives"] for row in log} == {"0"}
+    found: dict[str, Any] = json.loads((out / "scores.json").read_text(encoding="utf-8"))["training"]["splits"]
+    return found
+
+
+@pytest.mark.slow
+def test_the_best_recipe_generalises(
+    cambridge: Dataset, shared: Path, tmp_path: Path, slow_runs: Callable[[int, int], int]
+) -> None:
+    full = slow_runs(1, 0) == 1
+    found = trained(cambridge, shared / WEIGHTS, tmp_path / "run", full, "resnet18-best")
+    assert found["train"]["difference"]["1"]["points"] > 0
+    if full:
+        assert found["block"]["difference"]["5"]["points"] >= 0
+        assert found["val"]["trained"]["recall"]["1"] > 0.85
+        assert found["val"]["trained"]["recall"]["5"] > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18-gem", "resnet18-netvlad"])
+def test_the_papers_way_on_real_photos(
+    cambridge: Dataset, shared: Path, tmp_path: Path, slow_runs: Callable[[int, int], int], name: str
+) -> None:
+    full = slow_runs(1, 0) == 1
+    short = ("queries_per_epoch=8", "cache_refresh=8", "negative_candidates=60")
+    found = trained(cambridge, shared / WEIGHTS, tmp_path / "run", full, name, *short)
+    assert 0.3 < found["block"]["trained"]["recall"]["1"] <= 1
