@@ -71,7 +71,8 @@ class Ours:
         self.learner = Learner(encoder, None)  # type: ignore[arg-type]
         self.precision = precision
         self.optimizer = torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], lr=1e-5)
-        self.images = _images(photos)
+        # As batches of photos come: channels are the last axis of decoded pixels.
+        self.images = _images(photos).contiguous(memory_format=torch.channels_last)
 
     def __call__(self) -> None:
         self.optimizer.zero_grad()

@@ -670,7 +670,10 @@ def test_ctrl_c_says_how_to_go_on(capsys: Captured, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(recipes, "load", stopped)
     status, out, err = called(capsys, "train", "resnet18-gem", "--out", tmp_path / "run")
     assert (status, out) == (130, "")
-    assert err == "geofix: stopped; run the same command again (index and evaluate go on where they were).\n"
+    assert err == (
+        "geofix: stopped; run the same command again (index and evaluate go on where they were, train does with "
+        "--resume).\n"
+    )
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours(street_atlas: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -296,6 +297,19 @@ def test_a_damaged_checkpoint(toy: Dataset, tmp_path: Path) -> None:
         WeightsError, match=r"last.ckpt cannot be read .*remove the folder and start the training again"
     ):
         train(small(), toy, tmp_path / "run", resume=True)
+
+
+def test_ctrl_c_is_ctrl_c(toy: Dataset, tmp_path: Path) -> None:
+    def interrupted(what: str, done: int, _: int) -> None:
+        if what == "training" and done == 3:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    whole = train(small(), toy, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), toy, tmp_path / "run", progress=interrupted)
+    assert signal.getsignal(signal.SIGINT) == before
+    assert train(small(), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
 
 
 # -- it shares the work -------------------------------------------------------------------------------------------

@@ -72,5 +72,8 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _stopped() -> int:
-    sys.stderr.write("geofix: stopped; run the same command again (index and evaluate go on where they were).\n")
+    sys.stderr.write(
+        "geofix: stopped; run the same command again (index and evaluate go on where they were, train does with "
+        "--resume).\n"
+    )
     return _INTERRUPTED

@@ -6,11 +6,14 @@ chosen so far), `metrics.csv` (a row an epoch) and `logs/` (for TensorBoard).
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import logging
+import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -82,9 +85,7 @@ def go_through(
         path = None
     if watch.stopped or len(watch.history) > recipe.epochs:  # only the scores were missing
         return _ended(encoder, watch, learner)
-    with warnings.catch_warnings():
-        # Lightning's advice on data loading and logging; none of it is the user's to follow.
-        warnings.simplefilter("ignore")
+    with _quietly():
         trainer = _trainer(recipe, lesson, watch, out, devices)
         try:
             trainer.fit(learner, ckpt_path=path, weights_only=True)
@@ -94,6 +95,8 @@ def go_through(
             raise StorageError(f"{error} {_first_upper(watch.last_good())}") from error
         except OSError as error:
             raise storage_error(error, out) from error
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
     return _ended(encoder, watch, learner)
 
 
@@ -292,8 +295,23 @@ def as_csv(history: list[Row]) -> str:
     return buffer.getvalue()
 
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Lightning's advice, none of which is the user's to follow, and with Ctrl-C as it was afterwards."""
+    log, interrupt = logging.getLogger("pytorch_lightning"), signal.getsignal(signal.SIGINT)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+
+
 def _trainer(recipe: Recipe, lesson: Lesson, watch: _Watch, out: Path, devices: int) -> lightning.Trainer:
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     return lightning.Trainer(
         max_epochs=recipe.epochs * lesson.rounds,
         accelerator="auto",
