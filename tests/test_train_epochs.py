@@ -18,7 +18,7 @@ import torch
 
 import geofix.files
 import toy_places
-from geofix import learn, recipes
+from geofix import recipes
 from geofix.data import deep_vg
 from geofix.data.places import Dataset, Split
 from geofix.errors import (
@@ -32,7 +32,7 @@ from geofix.errors import (
 )
 from geofix.evaluate import Scores
 from geofix.learn import course
-from geofix.learn.learner import Learner
+from geofix.learn.learner import Learner, Progress
 from geofix.learn.triplets import TripletLesson
 from geofix.models.encoder import build
 from geofix.models.runs import load_run
@@ -228,7 +228,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing of ours catches it."""
 
 
-def killed_at(step: int) -> learn.course.Progress:
+def killed_at(step: int) -> Progress:
     calls = {"n": 0}
 
     def progress(what: str, done: int, total: int) -> None:

@@ -21,6 +21,7 @@ from geofix.evaluate import Scores, compare, evaluate
 from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.learn.classes import ClassLesson
 from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, Course, go_through, improved, is_helper
+from geofix.learn.learner import Progress
 from geofix.learn.lesson import Lesson
 from geofix.learn.pairs import JOURNAL, learn_pairs
 from geofix.learn.triplets import TripletLesson
@@ -32,9 +33,6 @@ from geofix.photos import Photo, read_pixels
 from geofix.recipes import Recipe
 from geofix.search import kmeans
 from geofix.transforms import normalised, stacked, views
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is done now, done, total) now and then."""
 
 _LARGEST_LOOK = 20_000  # photos of the learned part that are looked at once more, to show how much was learned by heart
 

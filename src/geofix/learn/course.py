@@ -32,7 +32,7 @@ from geofix.encode import Inference
 from geofix.errors import PhotoError, StorageError, TrainingError, WeightsError, storage_error
 from geofix.evaluate import recall_now
 from geofix.files import is_file, write_atomically
-from geofix.learn.learner import Learner, freeze
+from geofix.learn.learner import Learner, Progress, freeze
 from geofix.learn.lesson import Lesson
 from geofix.models.encoder import Encoder
 from geofix.recipes import Recipe
@@ -42,8 +42,6 @@ CURVES = "curves.png"  # drawn from METRICS by whoever shows things to people
 COLUMNS = ("epoch", "steps", "loss", "learning_rate", "false_negatives", "recall@1", "recall@5", "seconds")
 
 Row = dict[str, float | int | None]
-Progress = Callable[[str, int, int], None]
-"""Called with (what is done now, done, total) now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def go_through(
     """
     freeze(encoder)
     recipe = encoder.recipe
-    learner = Learner(encoder, lesson)
+    learner = Learner(encoder, lesson, progress)
     watch = _Watch(out, mark, key, progress, after_epoch)
     path: Path | None = out / CHECKPOINT
     if path is not None and is_file(path):
@@ -218,9 +216,8 @@ class _Watch(Callback):
         self, trainer: lightning.Trainer, learner: Learner, epoch: int, loss: float | None, steps: int, found: int
     ) -> None:
         report = self.progress
-        name = "before training" if epoch == 0 else f"measuring epoch {epoch}"
         inference = Inference(learner.encoder, learner.recipe.precision, str(learner.device))
-        tell = (lambda done, total: report(name, done, total)) if report else None
+        tell = (lambda done, total: report("measuring", done, total)) if report else None
         recall = recall_now(inference, self.mark, (1, 5), tell)
         rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
         row: Row = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -23,6 +24,9 @@ from geofix.recipes import Recipe
 from geofix.tensors import Descriptors, Images, Loss
 from geofix.transforms import normalised
 
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done now, done, total) now and then."""
+
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -33,8 +37,9 @@ class Learner(lightning.LightningModule):
     the uninterrupted one would have drawn.
     """
 
-    def __init__(self, encoder: Encoder, lesson: Lesson) -> None:
+    def __init__(self, encoder: Encoder, lesson: Lesson, progress: Progress | None = None) -> None:
         super().__init__()
+        self.progress = progress
         self.encoder = encoder
         self.lesson = lesson
         self.false_negatives = 0  # in this epoch, by the audit
@@ -49,7 +54,9 @@ class Learner(lightning.LightningModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """The batches of the round that comes now."""
         inference = Inference(self.encoder, self.recipe.precision, str(self.device))
-        now = self.lesson.round(self.current_epoch, lambda photos: encode_chunk(inference, photos))
+        report = self.progress
+        tell = (lambda done, total: report("mining", done, total)) if report else None
+        now = self.lesson.round(self.current_epoch, lambda photos: encode_chunk(inference, photos, progress=tell))
         self.false_negatives += now.false_negatives
         workers = 0 if self.device.type == "cpu" else 8
         return DataLoader(now.batches, batch_size=None, shuffle=False, num_workers=workers)

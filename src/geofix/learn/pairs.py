@@ -20,7 +20,8 @@ from geofix.encode import Encoded, encode
 from geofix.errors import DataError
 from geofix.evaluate import recall_of
 from geofix.files import write_atomically
-from geofix.learn.course import METRICS, Course, Progress, Row, as_csv, better
+from geofix.learn.course import METRICS, Course, Row, as_csv, better
+from geofix.learn.learner import Progress
 from geofix.mining import mutual_pairs
 from geofix.models.encoder import Encoder
 from geofix.models.runs import Run
