@@ -14,12 +14,13 @@ from geofix import recipes
 from geofix.data import deep_vg
 from geofix.data.places import Dataset, Split
 from geofix.errors import DataError, RecipeError, StorageError, UsageError
+from geofix.learn.clusters import place_clusters
 from geofix.models.encoder import Encoder, build
 from geofix.models.pooling import NetVLAD
 from geofix.models.runs import FILES, load_run
 from geofix.photos import save_jpeg
 from geofix.recipes import Recipe
-from geofix.train import place_clusters, train
+from geofix.train import train
 from toy_places import put
 
 TINY = ["pretrained=none", "image_size=64x64", "cut=layer1", "epochs=0"]

@@ -259,7 +259,7 @@ def test_killed_before_the_scores(toy: Dataset, tmp_path: Path, monkeypatch: pyt
     whole = train(small(), toy, tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr(
-            importlib.import_module("geofix.train"), "_before_and_after", lambda *_: (_ for _ in ()).throw(Killed())
+            importlib.import_module("geofix.train"), "before_and_after", lambda *_: (_ for _ in ()).throw(Killed())
         )
         with pytest.raises(Killed):
             train(small(), toy, tmp_path / "run")

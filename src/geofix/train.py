@@ -5,36 +5,30 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from geofix.data.blocks import cut_block
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
-from geofix.errors import DataError, PhotoError, RecipeError, UsageError
-from geofix.evaluate import Scores, compare, evaluate
+from geofix.errors import PhotoError, RecipeError, UsageError
 from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.learn.classes import ClassLesson
-from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, Course, go_through, improved, is_helper
+from geofix.learn.clusters import place_clusters
+from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, go_through, is_helper
 from geofix.learn.learner import Progress
 from geofix.learn.lesson import Lesson
 from geofix.learn.pairs import JOURNAL, learn_pairs
 from geofix.learn.triplets import TripletLesson
+from geofix.learn.verdict import before_and_after, scores_json, verdict
 from geofix.models.backbones import load_trunk_weights
 from geofix.models.encoder import Encoder, build
 from geofix.models.pooling import NetVLAD
 from geofix.models.runs import PREPROCESS, RECIPE, SCORES, WEIGHTS, Run, load_run, save_run
-from geofix.photos import Photo, read_pixels
+from geofix.photos import Photo
 from geofix.recipes import Recipe
-from geofix.search import kmeans
-from geofix.transforms import normalised, stacked, views
-
-_LARGEST_LOOK = 20_000  # photos of the learned part that are looked at once more, to show how much was learned by heart
 
 
 def train(
@@ -122,11 +116,11 @@ def _learned(
     if is_helper():
         return Run(out, encoder, "of the first process")
     run = save_run(encoder, out)
-    scores = _before_and_after(untrained, run, dataset, progress)
-    write_json(out / SCORES, _scores_json(course, chosen_on, scores))
+    scores = before_and_after(untrained, run, dataset, progress)
+    write_json(out / SCORES, scores_json(course, chosen_on, scores))
     (out / BEST).unlink(missing_ok=True)
     shutil.rmtree(out / JOURNAL, ignore_errors=True)
-    say += _verdict(course, chosen_on, scores)
+    say += verdict(course, chosen_on, scores)
     if errors is not None:
         errors += course.unreadable
     return run
@@ -137,76 +131,6 @@ def _lesson(recipe: Recipe, split: Split, say: list[str]) -> Lesson | None:
     if recipe.learn == "pairs":
         return None
     return ClassLesson(recipe, split, say) if recipe.learn == "classes" else TripletLesson(recipe, split, say)
-
-
-Pair = tuple[Scores, Scores]
-"""The scores of the untrained and of the trained encoder on one split."""
-
-
-def _before_and_after(untrained: Run, run: Run, dataset: Dataset, progress: Progress | None) -> dict[str, Pair]:
-    """Both encoders on what was learned from, on the block and on val, so that overfitting is seen."""
-    found: dict[str, Pair] = {}
-    for name, split in dataset.splits.items():
-        if not split.gallery or not split.queries or (name == "train" and len(split.photos) > _LARGEST_LOOK):
-            continue
-
-        def scored(one: Run, when: str, split: str = name) -> Scores:
-            tell = (lambda done, total: progress(f"{split}, {when}", done, total)) if progress else None
-            return evaluate(one, dataset, split=split, progress=tell)
-
-        found[name] = (scored(untrained, "untrained"), scored(run, "trained"))
-    return found
-
-
-def _scores_json(course: Course, chosen_on: str, scores: dict[str, Pair]) -> dict[str, Any]:
-    """scores.json: the trained encoder where its weights were chosen, and under `training` all the rest."""
-    table = {
-        name: {
-            "untrained": _short(before),
-            "trained": _short(after),
-            "difference": {
-                str(n): {"points": value, "ci95": [low, high], "p": p}
-                for n, (value, low, high, p) in compare(before, after).differences.items()
-            },
-        }
-        for name, (before, after) in scores.items()
-    }
-    training = {
-        "best_epoch": course.best_epoch,
-        "epochs": int(course.history[-1]["epoch"] or 0),
-        "stopped": course.stopped or "all epochs done",
-        "chosen_on": chosen_on,
-        "splits": table,
-    }
-    return {**scores[chosen_on][1].to_dict(), "training": training}
-
-
-def _short(scores: Scores) -> dict[str, Any]:
-    return {
-        "recall": {str(n): value for n, value in scores.recall.items()},
-        "recall_ci95": {str(n): list(value) for n, value in scores.recall_ci95.items()},
-        "queries": scores.queries,
-        "groups": len(set(scores.clusters)),
-    }
-
-
-def _verdict(course: Course, chosen_on: str, scores: dict[str, Pair]) -> list[str]:
-    """Whether it was worth it, said plainly."""
-    told = []
-    if not improved(course.history, course.best_epoch):
-        told.append(
-            f"Training did not help: on the {chosen_on} no epoch has a better R@5 than the untrained encoder. The "
-            f"weights kept are those of epoch {course.best_epoch}; the untrained run (--epochs 0) is at least as good."
-        )
-    if "train" in scores:
-        gained = scores["train"][1].recall[1] - scores["train"][0].recall[1]
-        elsewhere = scores[chosen_on][1].recall[1] - scores[chosen_on][0].recall[1]
-        if gained > 0.02 and elsewhere < gained / 4:
-            told.append(
-                f"It learned photos by heart: R@1 changed by {100 * gained:+.1f} points on the photos it learned from "
-                f"and by {100 * elsewhere:+.1f} on the {chosen_on}."
-            )
-    return told
 
 
 def _parts(recipe: Recipe, dataset: Dataset) -> dict[str, Split]:
@@ -231,50 +155,6 @@ def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
     train = dataset.splits["train"]
     parts = (recipe.to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def place_clusters(encoder: Encoder, photos: Sequence[Photo], say: list[str]) -> float:
-    """K-means centroids of local descriptors of random photos become NetVLAD's clusters; returns alpha.
-
-    The benchmark's way: 500 photos of gallery and queries, 100 random places in the maps of each. With fewer
-    photos or smaller maps the numbers shrink and `say` says so. Raises DataError when too few descriptors are
-    left for the clusters.
-    """
-    recipe = encoder.recipe
-    rng = np.random.default_rng(recipe.seed)
-    wanted = min(recipe.netvlad_photos, len(photos))
-    if wanted < recipe.netvlad_photos:
-        say.append(
-            f"NetVLAD's clusters are placed on {wanted} photos: that is all there are of {recipe.netvlad_photos}."
-        )
-    order = rng.permutation(len(photos))
-    parts: list[np.ndarray] = []
-    for row in order:
-        if len(parts) == wanted:
-            break
-        try:
-            parts.append(_local_descriptors(encoder, photos[row], rng))
-        except PhotoError as error:
-            say.append(str(error))
-    rows = np.concatenate(parts) if parts else np.empty((0, 1), dtype=np.float32)
-    if len(rows) < recipe.netvlad_clusters:
-        raise DataError(
-            f"{len(parts)} photos gave {len(rows)} local descriptors, fewer than the {recipe.netvlad_clusters} "
-            "clusters; use more photos or --set netvlad_clusters=N."
-        )
-    if len(parts) and len(parts[0]) < recipe.netvlad_locations:
-        say.append(
-            f"A photo's map has only {len(parts[0])} places, fewer than the {recipe.netvlad_locations} asked for."
-        )
-    assert isinstance(encoder.pooling, NetVLAD)
-    centroids = torch.from_numpy(kmeans(rows, recipe.netvlad_clusters))
-    alpha = encoder.pooling.place_clusters(centroids, torch.from_numpy(rows))
-    if not np.isfinite(alpha):
-        raise DataError(
-            f"The local descriptors of {len(parts)} photos are all alike and NetVLAD's clusters cannot be told "
-            "apart; name a dataset with other photos."
-        )
-    return alpha
 
 
 def _started(recipe: Recipe, weights: Path | None, say: list[str]) -> Encoder:
@@ -311,18 +191,6 @@ def _check_size(encoder: Encoder) -> None:
             f"{encoder.recipe.backbone} cannot look at images of {rows}x{columns} ({' '.join(str(error).split())}); "
             "choose another size with --set image_size=HxW, or another backbone."
         ) from error
-
-
-@torch.inference_mode()
-def _local_descriptors(encoder: Encoder, photo: Photo, rng: np.random.Generator) -> np.ndarray:
-    """Unit local descriptors (locations, c) at random places of a photo's map."""
-    size = encoder.preprocess.size
-    pixels = views(read_pixels(photo.path, target=size, exactly=True), size)
-    maps = encoder.maps(normalised(stacked(pixels), encoder.preprocess))
-    local = functional.normalize(maps, dim=1).flatten(2)[0].T
-    count = min(encoder.recipe.netvlad_locations, len(local))
-    chosen = np.sort(rng.choice(len(local), count, replace=False))
-    return np.ascontiguousarray(local[torch.from_numpy(chosen)].numpy(), dtype=np.float32)
 
 
 def _training_photos(dataset: Dataset) -> tuple[Photo, ...]:
