@@ -7,7 +7,7 @@ so every photo is encoded once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,41 +55,16 @@ def learn_pairs(
     learned = _Described(plain, split.photos, "encoding what is learned from", progress)
     gallery = _Described(plain, mark.gallery, "encoding the gallery of the block", progress)
     queries = _Described(plain, mark.queries, "encoding the queries of the block", progress)
-    same = _same(split, recipe_nearness(encoder), learned.found)
-    photos = [split.photos[row] for row in learned.found.rows]
-    spots = [(photo.position, photo.taken_at) if photo.position else photo.name for photo in photos]
+    near = _Near(encoder, split, learned)
     history: list[Row] = []
-    best_epoch, best = 0, {name: value.clone() for name, value in whitening.state_dict().items()}
-    stopped = ""
+    best_epoch, best, stopped = 0, _copied(whitening), ""
     for epoch in range(recipe.epochs + 1):
-        whitened = learned.by(whitening).single
-        loss: float | None = None
-        pairs = np.empty((0, 2), dtype=np.int64)
-        if epoch:
-            pairs = mutual_pairs(whitened, same, spots)
-            if not len(pairs):
-                raise DataError(f"No two photos of split {split.name!r} look like one place; take a denser split.")
-            rng = np.random.default_rng([recipe.seed, epoch])
-            pairs = pairs[np.sort(rng.permutation(len(pairs))[: recipe.pairs])]
-            raw = torch.from_numpy(learned.found.single)
-            whitening.fit(raw[pairs[:, 0]] - raw[pairs[:, 1]], recipe.whiten_floor)
-            loss = _apart(learned.by(whitening).single, pairs)
+        pairs, loss = near.fit(whitening, learned, epoch) if epoch else (0, None)
         recall = recall_of(queries.by(whitening), gallery.by(whitening), mark, (1, 5))
-        history.append(
-            {
-                "epoch": epoch,
-                "steps": len(pairs),
-                "loss": loss,
-                "learning_rate": None,
-                "false_negatives": 0,
-                "recall@1": recall[1],
-                "recall@5": recall[5],
-                "seconds": round(time.monotonic() - began, 1),
-            }
-        )
+        history.append(_row(epoch, pairs, loss, recall, time.monotonic() - began))
         write_atomically(out / METRICS, as_csv(history))
         if epoch and better(history, epoch, best_epoch):
-            best_epoch, best = epoch, {name: value.clone() for name, value in whitening.state_dict().items()}
+            best_epoch, best = epoch, _copied(whitening)
         if after_epoch:
             after_epoch()
         if epoch - best_epoch >= recipe.patience:
@@ -98,12 +73,6 @@ def learn_pairs(
     whitening.load_state_dict(best)
     errors = (*learned.found.errors, *gallery.found.errors, *queries.found.errors)
     return Course(tuple(history), best_epoch, stopped, errors)
-
-
-def recipe_nearness(encoder: Encoder) -> Nearness:
-    """The recipe's distances."""
-    recipe = encoder.recipe
-    return Nearness(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
 
 
 class _Described:
@@ -122,13 +91,54 @@ class _Described:
         return Encoded(rows[:, None], self.found.rows, self.found.errors)
 
 
-def _same(split: Split, nearness: Nearness, found: Encoded) -> list[np.ndarray]:
-    """For each photo that has a descriptor the rows, among those, of the photos taken near it."""
-    photos = place_photos(split, nearness)
-    row_of = np.full(len(split.photos), -1, dtype=np.int64)
-    row_of[found.rows] = np.arange(len(found.rows))
-    lists = [row_of[photos.same[row]] for row in found.rows]
-    return [rows[rows >= 0] for rows in lists]
+class _Near:
+    """Who was taken near whom among the photos that have a descriptor, and where each was taken from."""
+
+    def __init__(self, encoder: Encoder, split: Split, learned: _Described) -> None:
+        self.recipe = recipe = encoder.recipe
+        self.split_name = split.name
+        nearness = Nearness(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
+        photos, described = place_photos(split, nearness), learned.found.rows
+        row_of = np.full(len(photos.photos), -1, dtype=np.int64)
+        row_of[described] = np.arange(len(described))
+        lists = [row_of[photos.same[row]] for row in described]
+        self.same = [rows[rows >= 0] for rows in lists]
+        self.spots = [_spot(photos.photos[row]) for row in described]
+
+    def fit(self, whitening: LearnedWhitening, learned: _Described, epoch: int) -> tuple[int, float]:
+        """Pair the photos by the whitening as it is and fit it to them: how many pairs, and how far apart they are
+        then. Raises DataError where nothing looks like one place.
+        """
+        pairs = mutual_pairs(learned.by(whitening).single, self.same, self.spots)
+        if not len(pairs):
+            raise DataError(f"No two photos of split {self.split_name!r} look like one place; take a denser split.")
+        rng = np.random.default_rng([self.recipe.seed, epoch])
+        pairs = pairs[np.sort(rng.permutation(len(pairs))[: self.recipe.pairs])]
+        plain = torch.from_numpy(learned.found.single)
+        whitening.fit(plain[pairs[:, 0]] - plain[pairs[:, 1]], self.recipe.whiten_floor)
+        return len(pairs), _apart(learned.by(whitening).single, pairs)
+
+
+def _spot(photo: Photo) -> Hashable:
+    """Where and when: the views of one panorama share it. Photos without a position have a spot of their own."""
+    return (photo.position, photo.taken_at) if photo.position else photo.name
+
+
+def _copied(whitening: LearnedWhitening) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in whitening.state_dict().items()}
+
+
+def _row(epoch: int, pairs: int, loss: float | None, recall: dict[int, float], seconds: float) -> Row:
+    return {
+        "epoch": epoch,
+        "steps": pairs,
+        "loss": loss,
+        "learning_rate": None,
+        "false_negatives": 0,  # nothing is learned as two places
+        "recall@1": recall[1],
+        "recall@5": recall[5],
+        "seconds": round(seconds, 1),
+    }
 
 
 def _apart(descriptors: DescriptorRows, pairs: np.ndarray) -> float:
