@@ -78,9 +78,3 @@ def triplet_batches(
     whole = max(1, len(triplets) // batch_size) * batch_size
     groups = [(queries[row[0]], *(gallery[other] for other in row[1:])) for row in triplets[:whole].tolist()]
     return [groups[start : start + batch_size] for start in range(0, len(groups), batch_size)]
-
-
-def triplet_rows(triplets: int, negatives: int) -> np.ndarray:
-    """Rows (triplets * negatives, 3) of query, positive and negative in a batch laid out group by group."""
-    first = np.repeat(np.arange(triplets) * (negatives + 2), negatives)
-    return np.column_stack([first, first + 1, first + 2 + np.tile(np.arange(negatives), triplets)])
