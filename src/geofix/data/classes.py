@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class PlacePhotos:
     near: tuple[np.ndarray, ...]
     beyond_m: float
 
-    @property
+    @cached_property
     def middles(self) -> np.ndarray:
         """Rows of the photos that have company and can be the middle of a place."""
         return np.array([row for row, rows in enumerate(self.same) if len(rows)], dtype=np.int64)
@@ -37,7 +38,7 @@ class PlacePhotos:
         """Up to `places` places: the one around photo `start` and others drawn by chance, none near another."""
         taken = np.zeros(len(self.photos), dtype=bool)  # photos too near to one that is in the batch
         chosen: list[Place] = []
-        middles, middle = self.middles, start
+        middle = start
         for _ in range(_TRIES * places):
             rows = self._place(rng, middle, photos_per_place)
             if not taken[rows].any():
@@ -46,7 +47,7 @@ class PlacePhotos:
                 chosen.append(Place(str(len(chosen)), tuple(self.photos[row] for row in rows)))
             if len(chosen) == places:
                 break
-            middle = int(rng.choice(middles))
+            middle = int(rng.choice(self.middles))
         return tuple(chosen)
 
     def false_negatives(self, places: tuple[Place, ...]) -> int:

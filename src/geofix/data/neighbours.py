@@ -11,6 +11,7 @@ from geofix.data.places import same_place
 from geofix.errors import DataError
 from geofix.photos import Photo
 from geofix.positions import latlons, within_m
+from geofix.recipes import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class Nearness:
     positive_within_m: float = 10.0
     negative_beyond_m: float = 25.0
     heading_deg: float | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Nearness:
+        """The recipe's distances."""
+        return cls(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
 
 
 def neighbours(

@@ -22,8 +22,7 @@ class ClassLesson:
 
     def __init__(self, recipe: Recipe, split: Split, say: list[str]) -> None:
         self.recipe = recipe
-        nearness = Nearness(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
-        self.photos = place_photos(split, nearness)
+        self.photos = place_photos(split, Nearness.of(recipe))
         alone = len(self.photos.photos) - len(self.photos.middles)
         if alone:
             say.append(

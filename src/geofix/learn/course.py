@@ -25,7 +25,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from geofix.data.places import Benchmark
 from geofix.encode import Inference
@@ -35,6 +35,7 @@ from geofix.files import is_file, write_atomically
 from geofix.learn.learner import Learner, Progress, freeze
 from geofix.learn.lesson import Lesson
 from geofix.models.encoder import Encoder
+from geofix.models.runs import weights_file
 from geofix.recipes import Recipe
 
 CHECKPOINT, BEST, METRICS, LOGS = "last.ckpt", "best.safetensors", "metrics.csv", "logs"
@@ -220,16 +221,15 @@ class _Watch(Callback):
         tell = (lambda done, total: report("measuring", done, total)) if report else None
         recall = recall_now(inference, self.mark, (1, 5), tell)
         rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
-        row: Row = {
-            "epoch": epoch,
-            "steps": steps,
-            "loss": loss,
-            "learning_rate": rate if epoch else None,
-            "false_negatives": found,
-            "recall@1": recall[1],
-            "recall@5": recall[5],
-            "seconds": round(self._seconds(), 1),
-        }
+        row = log_row(
+            epoch,
+            recall,
+            self._seconds(),
+            steps=steps,
+            loss=loss,
+            learning_rate=rate if epoch else None,
+            false_negatives=found,
+        )
         self.history.append(row)
         if not trainer.is_global_zero:
             return
@@ -244,8 +244,7 @@ class _Watch(Callback):
             return
         self.best_epoch = epoch
         if learner.trainer.is_global_zero:
-            state = {name: value.detach().contiguous().cpu() for name, value in learner.encoder.state_dict().items()}
-            write_atomically(self.out / BEST, save(state))
+            write_atomically(self.out / BEST, weights_file(learner.encoder))
 
     def _epoch(self, trainer: lightning.Trainer, learner: Learner) -> int:
         return trainer.current_epoch // learner.lesson.rounds + 1
@@ -281,6 +280,29 @@ def read_checkpoint(path: Path, device: Any = "cpu") -> dict[str, Any]:
             "again."
         ) from error
     return checkpoint
+
+
+def log_row(
+    epoch: int,
+    recall: dict[int, float],
+    seconds: float,
+    *,
+    steps: int,
+    loss: float | None,
+    learning_rate: float | None = None,
+    false_negatives: int = 0,
+) -> Row:
+    """One epoch of the log, with the columns of metrics.csv."""
+    return {
+        "epoch": epoch,
+        "steps": steps,
+        "loss": loss,
+        "learning_rate": learning_rate,
+        "false_negatives": false_negatives,
+        "recall@1": recall[1],
+        "recall@5": recall[5],
+        "seconds": round(seconds, 1),
+    }
 
 
 def as_csv(history: list[Row]) -> str:

@@ -20,7 +20,7 @@ from geofix.encode import Encoded, encode
 from geofix.errors import DataError
 from geofix.evaluate import recall_of
 from geofix.files import write_atomically
-from geofix.learn.course import METRICS, Course, Row, as_csv, better
+from geofix.learn.course import METRICS, Course, Row, as_csv, better, log_row
 from geofix.learn.learner import Progress
 from geofix.mining import mutual_pairs
 from geofix.models.encoder import Encoder
@@ -45,8 +45,7 @@ def learn_pairs(
     """Fit the encoder's whitening in place and leave the one that was best on `mark` (R@5, then R@1).
 
     Descriptors are kept in `out` while it lasts, so that a stopped training goes on behind them; `key` names the
-    recipe and the data they are of. Raises DataError
-    where no two photos show one place.
+    recipe and the data they are of. Raises DataError where no two photos show one place.
     """
     recipe, whitening = encoder.recipe, encoder.whitening
     assert whitening is not None
@@ -61,7 +60,7 @@ def learn_pairs(
     for epoch in range(recipe.epochs + 1):
         pairs, loss = near.fit(whitening, learned, epoch) if epoch else (0, None)
         recall = recall_of(queries.by(whitening), gallery.by(whitening), mark, (1, 5))
-        history.append(_row(epoch, pairs, loss, recall, time.monotonic() - began))
+        history.append(log_row(epoch, recall, time.monotonic() - began, steps=pairs, loss=loss))
         write_atomically(out / METRICS, as_csv(history))
         if epoch and better(history, epoch, best_epoch):
             best_epoch, best = epoch, _copied(whitening)
@@ -95,10 +94,9 @@ class _Near:
     """Who was taken near whom among the photos that have a descriptor, and where each was taken from."""
 
     def __init__(self, encoder: Encoder, split: Split, learned: _Described) -> None:
-        self.recipe = recipe = encoder.recipe
+        self.recipe = encoder.recipe
         self.split_name = split.name
-        nearness = Nearness(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
-        photos, described = place_photos(split, nearness), learned.found.rows
+        photos, described = place_photos(split, Nearness.of(self.recipe)), learned.found.rows
         row_of = np.full(len(photos.photos), -1, dtype=np.int64)
         row_of[described] = np.arange(len(described))
         lists = [row_of[photos.same[row]] for row in described]
@@ -126,19 +124,6 @@ def _spot(photo: Photo) -> Hashable:
 
 def _copied(whitening: LearnedWhitening) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in whitening.state_dict().items()}
-
-
-def _row(epoch: int, pairs: int, loss: float | None, recall: dict[int, float], seconds: float) -> Row:
-    return {
-        "epoch": epoch,
-        "steps": pairs,
-        "loss": loss,
-        "learning_rate": None,
-        "false_negatives": 0,  # nothing is learned as two places
-        "recall@1": recall[1],
-        "recall@5": recall[5],
-        "seconds": round(seconds, 1),
-    }
 
 
 def _apart(descriptors: DescriptorRows, pairs: np.ndarray) -> float:

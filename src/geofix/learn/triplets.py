@@ -85,9 +85,7 @@ class TripletLesson:
         return min(self.refresh, self.per_epoch - done, len(self.photos.queries))
 
     def _look(self) -> None:
-        recipe = self.recipe
-        nearness = Nearness(recipe.positive_within_m, recipe.negative_beyond_m, recipe.positive_heading_deg)
-        self.photos: TripletPhotos = triplet_photos(self.split, nearness)
+        self.photos: TripletPhotos = triplet_photos(self.split, Nearness.of(self.recipe))
 
     def _miner(self) -> Miner:
         return Miner(

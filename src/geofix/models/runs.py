@@ -40,11 +40,15 @@ class Run:
 
 def save_run(encoder: Encoder, folder: Path) -> Run:
     """Write the three files (weights last, so that a folder with weights is whole). Raises StorageError."""
-    state = {key: value.detach().contiguous().cpu() for key, value in encoder.state_dict().items()}
     write_atomically(folder / RECIPE, encoder.recipe.to_yaml())
     write_json(folder / PREPROCESS, encoder.preprocess.to_dict())
-    write_atomically(folder / WEIGHTS, save(state))
+    write_atomically(folder / WEIGHTS, weights_file(encoder))
     return Run(folder, encoder, fingerprint(folder))
+
+
+def weights_file(encoder: Encoder) -> bytes:
+    """An encoder's tensors as the bytes of a safetensors file."""
+    return save({key: value.detach().contiguous().cpu() for key, value in encoder.state_dict().items()})
 
 
 def load_run(folder: Path) -> Run:
