@@ -19,6 +19,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import toy_places
+import toy_views
 from conftest import as_nobody, write_street
 from geofix import recipes
 from geofix.atlas.store import Atlas
@@ -253,6 +254,52 @@ def test_evaluate_by_method(capsys: Captured, encoder: str, toy: Path, method: s
     status, out, _ = called(capsys, "evaluate", encoder, "--data", toy, *extra)
     assert status == 0
     assert f"method {method}" in out
+
+
+def test_evaluate_in_a_direction(capsys: Captured, encoder: str, tmp_path: Path) -> None:
+    root = toy_views.plain(tmp_path / "views")
+    command = ["evaluate", encoder, "--data", root, "--split", "val", "--direction"]
+    status, out, _ = called(capsys, *command, "satellite-drone", "--json", tmp_path / "s.json")
+    assert status == 0
+    assert "direction satellite-drone" in out
+    assert json.loads((tmp_path / "s.json").read_text())["direction"] == "satellite-drone"
+    assert "found: drone, satellite; choose e.g. --direction drone-satellite." in refused(capsys, *command, "up-down")
+    files = [tmp_path / "s.json", tmp_path / "s.json"]
+    assert "add --data DIR, or leave it out" in refused(capsys, "evaluate", *files, "--direction", "drone-satellite")
+
+
+def test_evaluate_without_views_takes_no_direction(capsys: Captured, encoder: str, toy: Path) -> None:
+    said = refused(capsys, "evaluate", encoder, "--data", toy, "--direction", "drone-satellite")
+    assert "has no views to ask from, only 40 gallery photos and 8 queries; leave --direction out" in said
+
+
+def test_data_check_of_views(capsys: Captured, tmp_path: Path) -> None:
+    root = toy_views.plain(tmp_path)
+    toy_views.put_places(root / "train/drone", [f"01{at:02d}" for at in range(6)])
+    toy_views.put_places(root / "val/satellite", ["0008"])
+    status, out, _ = called(capsys, "data", "check", root)
+    assert status == 0
+    assert re.search(r"^train +drone +9 +9$", out, re.MULTILINE)
+    assert re.search(r"^val +satellite +3 +3$", out, re.MULTILINE)
+    assert "gallery and queries are counted for --direction drone-satellite\n" in out
+    assert (
+        "views that places lack: 2\n"
+        "  train: 6 places have a drone view but no satellite view (0100, 0101, 0102, 0103, 0104, ...)\n"
+        "  val: 1 place has a satellite view but no drone view (0008)\n"
+    ) in out
+    assert "photos without a position: 17, each with a place label instead\n" in out
+
+
+def test_data_check_of_one_view(capsys: Captured, tmp_path: Path) -> None:
+    root = toy_views.plain(tmp_path)
+    for split in ("train", "val"):
+        shutil.rmtree(root / split / "satellite")
+        (root / split / "satellite").mkdir()
+        (root / split / "drone").rename(root / split / "street")
+    status, out, err = called(capsys, "data", "check", root)
+    assert status == 1
+    assert "train: 3 places have a street view but no satellite view (0001, 0002, 0003)" in out
+    assert "train/satellite has no place folder with photos" in err
 
 
 def test_evaluate_two_runs(capsys: Captured, encoder: str, other_run: Run, toy: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import toy_places
+import toy_views
 from geofix.data.check import CheckReport, check
 from geofix.data.duplicates import Fingerprint, find_duplicates, fingerprint
 from geofix.data.layouts import open_dataset
@@ -206,6 +207,43 @@ def test_places_are_no_leak(tmp_path: Path) -> None:
     report = check(open_dataset(tmp_path, split_by_time=True))
     assert report.leaks == ()
     assert report.splits[0].queries_without_relevant == 1
+
+
+def test_views_are_counted_and_what_lacks_one_is_named(tmp_path: Path) -> None:
+    toy_views.plain(tmp_path)
+    toy_views.put_places(tmp_path / "train/drone", [f"01{at:02d}" for at in range(60)])
+    train, val = check(open_dataset(tmp_path)).splits
+    assert [(view.name, view.photos, view.places) for view in train.views] == [
+        ("drone", 63, 63),
+        ("satellite", 3, 3),
+    ]
+    assert (train.direction, train.queries_without_relevant, val.lacks) == ("drone-satellite", 60, ())
+    (lack,) = train.lacks
+    assert (lack.seen_from, lack.unseen_from, lack.count) == ("drone", "satellite", 60)
+    assert (len(lack.places), lack.places[0]) == (50, "0100")
+
+
+def test_a_place_in_train_and_test_leaks(tmp_path: Path) -> None:
+    toy_views.plain(tmp_path)
+    toy_views.put_places(tmp_path / "val/satellite", ["0003", "0002"], photos=2)
+    found = leaks(tmp_path)
+    leak = found["place", ("train", "val")]
+    assert leak.count == 2
+    assert leak.example.endswith("have the same place 0002.")
+    assert ("group", ("train", "val")) not in found
+    assert ("group", ("val gallery", "val queries")) not in found
+
+
+def test_distractors_leak_nothing(tmp_path: Path) -> None:
+    toy_views.put_places(toy_views.university(tmp_path) / "test/gallery_satellite", ["0839"])
+    assert "place" not in {kind for kind, _ in leaks(tmp_path)}
+    toy_views.put_places(tmp_path / "test/query_drone", ["0839"])
+    assert leaks(tmp_path)["place", ("train", "test")].count == 1
+
+
+def test_a_place_label_stands_in_for_a_position(tmp_path: Path) -> None:
+    report = check(open_dataset(toy_views.plain(tmp_path)))
+    assert (report.without_position, report.without_position_names) == (10, ())
 
 
 def test_queries_with_nothing_relevant(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import toy_places
+import toy_views
 from geofix.data.layouts import LAYOUTS, open_dataset
 from geofix.errors import DataError
-from geofix.photos import save_jpeg, with_gps
+from geofix.photos import find_photos, save_jpeg, with_gps
 from geofix.positions import Position
 from toy_places import blobs, put
 
@@ -26,6 +27,22 @@ def deep_vg(root: Path) -> Path:
 def geotag_csv(root: Path) -> Path:
     put(root / "a.jpg", JPEG)
     return put(root / "photos.csv", b"path,lat,lon\na.jpg,52.2,0.1\n")
+
+
+def university_1652(root: Path) -> Path:
+    return toy_views.university(root)
+
+
+def sues_200(root: Path) -> Path:
+    return toy_views.sues(root)
+
+
+def plain_views(root: Path) -> Path:
+    return toy_views.plain(root)
+
+
+def class_folders(root: Path) -> Path:
+    return toy_views.classes(root)
 
 
 def plain_places(root: Path) -> Path:
@@ -44,13 +61,72 @@ def bare_folder(root: Path) -> Path:
     return put(root / "1.jpg", JPEG).parent
 
 
-@pytest.mark.parametrize("make", [deep_vg, geotag_csv, plain_places, exif_folder])
+MAKERS = (
+    deep_vg, geotag_csv, university_1652, sues_200, plain_views, class_folders, plain_places, exif_folder,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", MAKERS)
 def test_each_layout_is_told(tmp_path: Path, make) -> None:
     assert open_dataset(make(tmp_path)).layout == make.__name__.replace("_", "-")
 
 
 def test_every_layout_is_tested() -> None:
-    assert {name for name, _, _ in LAYOUTS} == {"deep-vg", "geotag-csv", "plain-places", "exif-folder"}
+    assert {name for name, _, _ in LAYOUTS} == {make.__name__.replace("_", "-") for make in MAKERS}
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_photo_names_are_unique_paths(tmp_path: Path, make) -> None:
+    dataset = open_dataset(make(tmp_path))
+    names = [photo.name for photo in dataset.photos]
+    assert len(set(names)) == len(names) > 0
+    images = tmp_path / "images" if make is deep_vg else tmp_path
+    assert all(images / photo.name == photo.path for photo in dataset.photos)
+
+
+def test_raw_photos_of_sues(tmp_path: Path) -> None:
+    assert open_dataset(toy_views.raw_sues(tmp_path, "drone")).layout == "sues-200"
+
+
+def geotagged(root: Path) -> Path:
+    for file in find_photos(root):
+        file.write_bytes(
+            with_gps(file.read_bytes(), Position(52.2, 0.1)) if file.suffix != ".png" else file.read_bytes()
+        )
+    return root
+
+
+@pytest.mark.parametrize("make", [university_1652, sues_200, plain_views])
+def test_views_with_their_usual_names_are_told_in_spite_of_positions(tmp_path: Path, make) -> None:
+    assert open_dataset(geotagged(make(tmp_path))).layout == make.__name__.replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/AU/1.jpg", "train/NZ/1.jpg"],
+        ["train/summer/1/1.jpg", "train/winter/1/1.jpg"],
+        ["Paris/drone/May/1.jpg", "Paris/street/May/1.jpg"],
+        ["2024/trip/day1/1.jpg", "2025/trip/day1/1.jpg"],
+    ],
+)
+def test_a_geotagged_collection_is_told_by_its_positions(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        put(tmp_path / name, TAGGED)
+    assert open_dataset(tmp_path).layout == "exif-folder"
+
+
+def test_classes_in_several_splits_are_told_in_spite_of_positions(tmp_path: Path) -> None:
+    for name in ("train/AU/1.jpg", "test/AU/1.jpg"):
+        put(tmp_path / name, TAGGED)
+    assert open_dataset(tmp_path).layout == "class-folders"
+
+
+@pytest.mark.parametrize("places", [("train", "test"), ("query_drone", "gallery_drone"), ("Training", "150")])
+def test_plain_places_may_have_any_names(tmp_path: Path, places: tuple[str, str]) -> None:
+    for place in places:
+        put(tmp_path / place / "1.jpg", JPEG)
+    assert open_dataset(tmp_path).layout == "plain-places"
 
 
 def test_photos_without_positions_are_still_a_folder(tmp_path: Path) -> None:
@@ -102,7 +178,13 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "layout"),
-    [("vpr_cambridge", "deep-vg"), ("drone_seneca", "exif-folder"), ("daynight_webcams", "plain-places")],
+    [
+        ("vpr_cambridge", "deep-vg"),
+        ("drone_seneca", "exif-folder"),
+        ("daynight_webcams", "plain-places"),
+        ("xview_univ1652_500", "plain-views"),
+        ("country_photos", "class-folders"),
+    ],
 )
 def test_real_folders(shared: Path, folder: str, layout: str) -> None:
     assert open_dataset(shared / "data" / folder).layout == layout

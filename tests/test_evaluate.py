@@ -11,9 +11,10 @@ import pytest
 from sklearn.decomposition import PCA
 
 import toy_places
+import toy_views
 from conftest import write_street
 from geofix import metrics
-from geofix.data import deep_vg, exif_folder, plain_places
+from geofix.data import deep_vg, exif_folder, plain_places, plain_views, university1652
 from geofix.data.places import Dataset, benchmark
 from geofix.encode import encode
 from geofix.errors import DataError, ProtocolError, UsageError
@@ -165,6 +166,41 @@ def test_places_without_positions(tiny_run: Run, tmp_path: Path) -> None:
     scores = evaluate(tiny_run, plain_places.read(tmp_path / "places"), split="all")
     assert scores.recall[1] == 1.0
     assert scores.protocol["threshold_m"] is None
+
+
+# -- views --------------------------------------------------------------------------------------------------------
+
+
+def test_directions_of_views(tiny_run: Run, tmp_path: Path) -> None:
+    dataset = university1652.read(toy_views.university(tmp_path))
+    default, there, back = (
+        evaluate(tiny_run, dataset, direction=way) for way in (None, "drone-satellite", "satellite-drone")
+    )
+    assert default.to_dict() == there.to_dict()
+    assert (there.queries, there.gallery, back.queries, back.gallery) == (6, 3, 2, 9)
+    assert there.recall[1] == back.recall[1] == 1.0
+    assert len(set(there.clusters)) == 2
+    for scores, way in ((there, "drone-satellite"), (back, "satellite-drone")):
+        fields = scores.to_dict()
+        assert (fields["task"], fields["direction"], fields["protocol"]["direction"]) == ("crossview", way, way)
+        assert Scores.from_dict(fields, "scores.json").to_dict()["direction"] == way
+    with pytest.raises(ProtocolError, match="direction is drone-satellite and satellite-drone"):
+        compare(there, back)
+
+
+def test_pca_of_a_direction_is_fitted_on_its_gallery(tiny_run: Run, tmp_path: Path) -> None:
+    whole = plain_views.read(toy_views.plain(tmp_path))
+    only = replace(whole, splits={"val": whole.split("val")})
+    assert evaluate(tiny_run, only, split="val", pca=2).protocol["pca"]["fitted_on"] == "gallery"
+    with pytest.raises(UsageError, match="6 photos with"):  # train, in both of its views
+        evaluate(tiny_run, whole, split="val", pca=7)
+
+
+def test_without_views_there_is_no_direction(toy: Dataset, averages: Run) -> None:
+    with pytest.raises(DataError, match=r"Split 'test' has no views .* leave --direction out"):
+        evaluate(averages, toy, direction="drone-satellite")
+    fields = evaluate(averages, toy).to_dict()
+    assert (fields["task"], fields["protocol"]["direction"], "direction" in fields) == ("places", None, False)
 
 
 # -- PCA ----------------------------------------------------------------------------------------------------------

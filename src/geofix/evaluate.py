@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from geofix import metrics
-from geofix.data.places import Benchmark, Dataset, benchmark, without
+from geofix.data.places import Benchmark, Dataset, Split, benchmark, without
+from geofix.data.views import directed
 from geofix.encode import Encoded, Inference, Progress, encode, encode_chunk
 from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
 from geofix.models.runs import Run
@@ -25,7 +26,7 @@ RECALLS_AT = (1, 5, 10, 20)
 PCA_MOST_PHOTOS = 2**14  # as in the benchmark's code
 MAJORITY_WEIGHT = 0.01  # as in the benchmark's code
 _MOST_CONDITIONS = 12  # more distinct notes than that are no conditions
-_SAME_TO_COMPARE = ("split_hash", "threshold_m", "exclude_nearer_than_m", "method", "image_size", "pca")
+_SAME_TO_COMPARE = ("split_hash", "direction", "threshold_m", "exclude_nearer_than_m", "method", "image_size", "pca")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,10 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """The form of scores.json; `ranks` there are 1-based, null where nothing relevant was found."""
+        direction = self.protocol.get("direction")
         return {
-            "task": "places",
+            "task": "crossview" if direction else "places",
+            **({"direction": direction} if direction else {}),
             "recall": {str(n): value for n, value in self.recall.items()},
             "recall_ci95": {str(n): list(value) for n, value in self.recall_ci95.items()},
             "queries": self.queries,
@@ -116,6 +119,7 @@ def evaluate(
     dataset: Dataset,
     *,
     split: str = "test",
+    direction: str | None = None,
     method: Method = "hard_resize",
     recalls_at: Sequence[int] = RECALLS_AT,
     threshold_m: float = 25.0,
@@ -127,9 +131,11 @@ def evaluate(
 ) -> Scores:
     """Recall of a run on one split of a dataset, R@1/5/10/20 within 25 m unless told otherwise.
 
-    Gallery photos are always hard_resize, queries as `method` says. Photos that cannot be read are left out of
-    the gallery, and count as misses among the queries. `pca` reduces descriptors by a PCA fitted on the train
-    split, or on the gallery where the dataset has none (the protocol says which).
+    Where the split has views, `direction` (drone-satellite: QUERY-GALLERY) chooses which of them ask and which
+    are searched; `views.from_views` says what is taken without it. Gallery photos are always hard_resize, queries
+    as `method` says. Photos that cannot be read are left out of the gallery, and count as misses among the
+    queries. `pca` reduces descriptors by a PCA fitted on the train split, or on the gallery where the dataset has
+    none (the protocol says which).
     """
     _check_recalls(recalls_at)
     if exclude_nearer_than_m is not None and not 0 < exclude_nearer_than_m < float("inf"):
@@ -137,9 +143,9 @@ def evaluate(
             f"Photos nearer than {exclude_nearer_than_m:g} m were to be left out; a number of metres above 0 is "
             "expected."
         )
-    part = dataset.split(split)
+    part = dataset.split(split) if direction is None else directed(dataset.split(split), direction)
     mark = benchmark(part, threshold_m=threshold_m, exclude_nearer_than_m=exclude_nearer_than_m)
-    basis = _pca_photos(dataset, split) if pca is not None else ()
+    basis = _pca_photos(dataset, part) if pca is not None else ()
     if pca is not None:  # before hours are spent on descriptors
         _check_components(pca, len(basis), run.encoder.descriptor_length)
     total = len(mark.gallery) + len(mark.queries) + len(basis)
@@ -159,7 +165,7 @@ def evaluate(
     used = _readable(mark, gallery)
     distances, neighbours = _ranking(queries, gallery.single, used, method, max(recalls_at), reduce)
     protocol = {
-        **_protocol(run, dataset, mark),
+        **_protocol(run, dataset, part, mark),
         "method": method,
         "precision": precision or run.encoder.recipe.precision,
         "pca": None if not pca else {"components": pca, "fitted_on": "train" if _has_train(dataset) else "gallery"},
@@ -218,7 +224,7 @@ def _check_recalls(recalls_at: Sequence[int]) -> None:
         raise UsageError(f"Recall at {list(recalls_at)} was asked for; whole numbers from 1 on are expected.")
 
 
-def _protocol(run: Run, dataset: Dataset, mark: Benchmark) -> dict[str, Any]:
+def _protocol(run: Run, dataset: Dataset, part: Split, mark: Benchmark) -> dict[str, Any]:
     """What was measured on what: the part of the protocol that data and encoder decide."""
     recipe = run.encoder.recipe
     return {
@@ -226,7 +232,8 @@ def _protocol(run: Run, dataset: Dataset, mark: Benchmark) -> dict[str, Any]:
         "layout": dataset.layout,
         "split": mark.name,
         "split_hash": mark.split_hash,
-        "leave_one_out": dataset.split(mark.name).leave_one_out,
+        "direction": part.direction,
+        "leave_one_out": part.leave_one_out,
         "threshold_m": mark.threshold_m,
         "exclude_nearer_than_m": mark.exclude_nearer_than_m,
         "without_position": mark.without_position,
@@ -300,8 +307,8 @@ def _has_train(dataset: Dataset) -> bool:
     return "train" in dataset.splits and len(dataset.splits["train"].photos) > 0
 
 
-def _pca_photos(dataset: Dataset, split: str) -> tuple[Photo, ...]:
-    photos = dataset.splits["train"].photos if _has_train(dataset) else dataset.split(split).gallery
+def _pca_photos(dataset: Dataset, part: Split) -> tuple[Photo, ...]:
+    photos = dataset.splits["train"].photos if _has_train(dataset) else part.gallery
     if len(photos) <= PCA_MOST_PHOTOS:
         return photos
     chosen = np.sort(np.random.default_rng(0).choice(len(photos), PCA_MOST_PHOTOS, replace=False))

@@ -102,6 +102,13 @@ def evaluate(
     runs: Annotated[list[str], typer.Argument(help="A run folder, or two to compare; or two files of scores.")],
     data: Annotated[Path | None, typer.Option(help=DATA)] = None,
     split: Annotated[str, typer.Option(help="The split to score.")] = "test",
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            help="Data with views: which view asks and which is searched, drone-satellite or satellite-drone "
+            "(QUERY-GALLERY)."
+        ),
+    ] = None,
     method: Annotated[
         str,
         typer.Option(
@@ -143,6 +150,8 @@ def evaluate(
     scores: list[Scores] = []
     for run in runs:
         if dataset is None:
+            if direction is not None:
+                raise UsageError("--direction chooses among the views of a dataset; add --data DIR, or leave it out.")
             scores.append(read_scores(Path(run)))
             continue
         opened, journal = _run(run), journal_folder(run)
@@ -151,6 +160,7 @@ def evaluate(
                 opened,
                 dataset,
                 split=split,
+                direction=direction,
                 method=check_method(method),
                 exclude_nearer_than_m=exclude_nearer_than,
                 pca=pca,

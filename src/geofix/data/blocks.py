@@ -69,9 +69,4 @@ def _along(photos: Sequence[Photo]) -> np.ndarray:
 
 
 def _part(split: Split, names: set[str], name: str) -> Split:
-    return replace(
-        split,
-        name=name,
-        gallery=tuple(photo for photo in split.gallery if photo.name in names),
-        queries=tuple(photo for photo in split.queries if photo.name in names),
-    )
+    return replace(split.only(lambda photo: photo.name in names), name=name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from geofix.data.duplicates import Duplicates, Fingerprint, find_duplicates, fingerprint
 from geofix.data.leaks import Leak, find_leaks
 from geofix.data.places import Dataset, Split, benchmark
+from geofix.data.views import ViewCount, counts, lacks
 from geofix.errors import PhotoError
 from geofix.photos import Photo
 from geofix.positions import area_km2, latlons
@@ -29,10 +31,21 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class LackReport:
+    """How many places have photos in one view and none in another, and the first of them by label."""
+
+    seen_from: str
+    unseen_from: str
+    count: int
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SplitReport:
     """One split in numbers; what needs positions is None where no photo has one.
 
-    `queries_without_relevant` counts among the queries that have a position or a place label.
+    `queries_without_relevant` counts among the queries that have a position or a place label. Where there are
+    views, gallery and queries are those of `direction`.
     """
 
     name: str
@@ -44,6 +57,9 @@ class SplitReport:
     area_km2: float | None
     photos_per_km2: float | None
     spots: int | None
+    direction: str | None = None
+    views: tuple[ViewCount, ...] = ()
+    lacks: tuple[LackReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,10 @@ class DuplicateReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What `check` found. Nothing in it is an error: the caller decides what is bad enough."""
+    """What `check` found. Nothing in it is an error: the caller decides what is bad enough.
+
+    `without_position` counts all photos without one, the names are of those that have no place label either.
+    """
 
     root: str
     layout: str
@@ -86,14 +105,15 @@ def check(dataset: Dataset, progress: Callable[[int, int], None] | None = None) 
     found = find_duplicates([one for one in prints if one is not None])
     clusters = found.clusters(len(readable))
     cluster_of = {photo.name: int(number) for photo, number in zip(readable, clusters, strict=True) if number >= 0}
-    lost = [photo.name for photo in photos if photo.position is None]
+    unplaced = [photo for photo in photos if photo.position is None]
+    lost = [photo.name for photo in unplaced if photo.place is None]
     return CheckReport(
         root=str(dataset.root),
         layout=dataset.layout,
         splits=tuple(_split_report(split) for split in dataset.splits.values()),
         problems=tuple(str(problem) for problem in dataset.problems),
         unreadable=unreadable,
-        without_position=len(lost),
+        without_position=len(unplaced),
         without_position_names=tuple(lost[:MAX_LISTED]),
         duplicates=_duplicate_report(found, readable),
         leaks=find_leaks(dataset, cluster_of),
@@ -135,20 +155,28 @@ def _split_report(split: Split) -> SplitReport:
         area_km2=area,
         photos_per_km2=len(points) / area if area else None,
         spots=len(np.unique(np.round(points, _SPOT_DECIMALS), axis=0)) if len(points) else None,
+        direction=split.direction,
+        views=counts(split.views),
+        lacks=tuple(
+            LackReport(lack.seen_from, lack.unseen_from, len(lack.places), lack.places[:MAX_LISTED])
+            for lack in lacks(split.views)
+        ),
     )
 
 
 def _unanswerable(split: Split) -> int | None:
     """Queries with nothing relevant; photos with neither place nor position are left aside."""
-    if not all(photo.place is not None for photo in split.photos):
-        split = replace(split, gallery=_placed(split.gallery), queries=_placed(split.queries))
+    by_place = all(photo.place is not None for photo in split.photos)
+    if not by_place:
+        split = split.only(lambda photo: photo.position is not None)
     if not split.gallery or not split.queries:
         return None
-    return len(split.queries) - benchmark(split).answerable
-
-
-def _placed(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
-    return tuple(photo for photo in photos if photo.position is not None)
+    if not by_place:
+        return len(split.queries) - benchmark(split).answerable
+    # Counted: the rows of every query would not fit into memory where a few classes have many photos.
+    there = Counter(photo.place for photo in split.gallery)
+    itself = 1 if split.leave_one_out else 0
+    return sum(there[query.place] <= itself for query in split.queries)
 
 
 def _duplicate_report(found: Duplicates, photos: list[Photo]) -> DuplicateReport:

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofix.data import deep_vg, exif_folder, geotag_csv, plain_places
+from geofix.data import (
+    class_folders,
+    deep_vg,
+    exif_folder,
+    geotag_csv,
+    plain_places,
+    plain_views,
+    sues200,
+    university1652,
+)
 from geofix.data.places import Dataset
 from geofix.errors import DataError
 from geofix.files import is_file, is_folder
@@ -26,11 +35,18 @@ class Options:
 Layout = tuple[str, Callable[[Path], bool], Callable[[Path, Options], Dataset]]
 
 # The first that finds itself wins. EXIF positions go before plain places: a geotagged collection sorted into
-# folders is told by them.
+# folders is told by them. Views with their usual names and classes in two splits or more go before both:
+# drones and phones write positions into photos that are labelled otherwise.
 LAYOUTS: tuple[Layout, ...] = (
     (deep_vg.LAYOUT, deep_vg.found, lambda path, _: deep_vg.read(path)),
     (geotag_csv.LAYOUT, geotag_csv.found, lambda path, asked: geotag_csv.read(path, asked.image_root)),
+    (university1652.LAYOUT, university1652.found, lambda path, _: university1652.read(path)),
+    (sues200.LAYOUT, sues200.found, lambda path, _: sues200.read(path)),
+    (plain_views.LAYOUT, plain_views.found_by_names, lambda path, _: plain_views.read(path)),
+    (class_folders.LAYOUT, class_folders.found_splits, lambda path, _: class_folders.read(path)),
     (exif_folder.LAYOUT, exif_folder.has_positions, lambda path, _: exif_folder.read(path)),
+    (plain_views.LAYOUT, plain_views.found, lambda path, _: plain_views.read(path)),
+    (class_folders.LAYOUT, class_folders.found, lambda path, _: class_folders.read(path)),
     (
         plain_places.LAYOUT,
         plain_places.found,
@@ -40,6 +56,8 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 KNOWN = (
     "images/<split>/{database,queries}/@...@.jpg (deep-VG), a CSV with path, lat and lon columns, "
+    "test/{query,gallery}_<view>/<id>/*.jpg (University-1652), {Training,Testing}/<height>/<view>/<id>/*.jpg "
+    "(SUES-200), <split>/<view>/<place-id>/*.jpg (plain views), <split>/<class>/*.jpg (class folders), "
     "<place-id>/*.jpg (plain places) or a folder of photos with EXIF positions"
 )
 

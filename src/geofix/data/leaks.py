@@ -1,4 +1,4 @@
-"""What must not lie on both sides of a split: panoramas, sequences, photographers, pictures, spots."""
+"""What must not lie on both sides of a split: places, panoramas, sequences, photographers, pictures, spots."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from geofix.data.places import RELEVANT_WITHIN_M, Dataset, Split
+from geofix.data.views import asked
 from geofix.photos import Photo
 from geofix.positions import latlons, nearest_m
 
@@ -17,9 +18,9 @@ from geofix.positions import latlons, nearest_m
 class Leak:
     """Something that two sides share.
 
-    `kind` is group (a panorama, sequence or camera), author, near-duplicate or nearby; `count` how many
-    groups, authors or pictures are shared, or for nearby how many photos of the first side lie nearer than
-    25 m to one of the second; `example` is a sentence about the first of them.
+    `kind` is group (a panorama, sequence or camera), author, near-duplicate, place or nearby; `count` how many
+    groups, authors, pictures or places are shared, or for nearby how many photos of the first side lie nearer
+    than 25 m to one of the second; `example` is a sentence about the first of them.
     """
 
     kind: str
@@ -32,8 +33,9 @@ Key = Callable[[Photo], str | int | None]
 
 
 def find_leaks(dataset: Dataset, cluster_of: Mapping[str, int]) -> tuple[Leak, ...]:
-    """Leaks between every two splits, and groups on both sides within a split.
+    """Leaks between every two splits of one series, and groups on both sides within a split.
 
+    Places are those that both splits ask about; what only fills a gallery (a distractor) leaks nothing.
     `cluster_of` maps the names of photos that have duplicates to the number of their cluster.
     """
     keys: dict[str, Key] = {
@@ -43,7 +45,10 @@ def find_leaks(dataset: Dataset, cluster_of: Mapping[str, int]) -> tuple[Leak, .
     }
     leaks: list[Leak] = []
     for first, second in combinations(dataset.splits.values(), 2):
+        if first.series != second.series:
+            continue
         between = (first.name, second.name)
+        leaks += _shared("place", between, asked(first), asked(second), _place)
         for kind, key in keys.items():
             leaks += _shared(kind, between, first.photos, second.photos, key)
         leaks += _nearby(between, first.photos, second.photos)
@@ -53,8 +58,13 @@ def find_leaks(dataset: Dataset, cluster_of: Mapping[str, int]) -> tuple[Leak, .
 
 
 def _group(photo: Photo) -> str | None:
-    """The group, unless it only repeats the author."""
-    return None if photo.group == photo.author else photo.group
+    """The group, unless it only repeats the author or the place."""
+    return None if photo.group in (photo.author, photo.place) else photo.group
+
+
+def _place(photo: Photo) -> str | None:
+    """The place, where its photos are one group: a class, which is in every split, is none."""
+    return photo.place if photo.place == photo.group else None
 
 
 def _shared(
@@ -93,13 +103,9 @@ def _nearby(between: tuple[str, str], first: tuple[Photo, ...], second: tuple[Ph
 def _within(split: Split) -> Iterator[Leak]:
     """Groups on both sides of one split. Where the group is the place itself, that is the very task."""
     between = (f"{split.name} gallery", f"{split.name} queries")
-
-    def key(photo: Photo) -> str | None:
-        return None if photo.group == photo.place else _group(photo)
-
     if not split.leave_one_out:
-        yield from _shared("group", between, split.gallery, split.queries, key)
+        yield from _shared("group", between, split.gallery, split.queries, _group)
         return
-    first = _first_of(split.gallery, key)
-    again = [photo for photo in split.gallery if (value := key(photo)) is not None and first[value] is not photo]
-    yield from _shared("group", between, tuple(first.values()), tuple(again), key)
+    first = _first_of(split.gallery, _group)
+    again = [photo for photo in split.gallery if (value := _group(photo)) is not None and first[value] is not photo]
+    yield from _shared("group", between, tuple(first.values()), tuple(again), _group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,18 +29,35 @@ class Split:
     """One part of a dataset: gallery and query photos.
 
     With `leave_one_out` the photos are one pool, listed as gallery and as queries: each is searched among the
-    others.
+    others. Where places were seen from several sides, `views` has the photos of each (drone, satellite, ...);
+    `direction` says which of them ask and which are searched (drone-satellite: queries are drone photos), and
+    `gallery` and `queries` are those; see views.py. Splits of unlike `series` are never used together (flight
+    heights, say), so that nothing can leak between them.
     """
 
     name: str
     gallery: tuple[Photo, ...]
     queries: tuple[Photo, ...] = ()
     leave_one_out: bool = False
+    views: Mapping[str, tuple[Photo, ...]] = field(default_factory=dict)
+    direction: str | None = None
+    series: str | None = None
 
     @property
     def photos(self) -> tuple[Photo, ...]:
-        """Every photo once."""
+        """Every photo once, those of every view included."""
+        if self.views:
+            return _once(self.views.values())
         return self.gallery if self.leave_one_out else self.gallery + self.queries
+
+    def only(self, keep: Callable[[Photo], bool]) -> Split:
+        """The split without the photos for which `keep` is false, on every side and in every view."""
+        return replace(
+            self,
+            gallery=tuple(filter(keep, self.gallery)),
+            queries=tuple(filter(keep, self.queries)),
+            views={view: tuple(filter(keep, photos)) for view, photos in self.views.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +78,8 @@ class Dataset:
 
     @property
     def photos(self) -> tuple[Photo, ...]:
-        """Every photo of every split once."""
-        return tuple(photo for split in self.splits.values() for photo in split.photos)
+        """Every photo of every split once, also where splits share some."""
+        return _once(split.photos for split in self.splits.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,20 +184,26 @@ def same_place(queries: Sequence[Photo], gallery: Sequence[Photo]) -> list[np.nd
     rows: dict[str, list[int]] = {}
     for row, photo in enumerate(gallery):
         rows.setdefault(str(photo.place), []).append(row)
-    return [np.array(rows.get(str(query.place), []), dtype=np.int64) for query in queries]
+    arrays = {place: np.array(found, dtype=np.int64) for place, found in rows.items()}
+    none = np.empty(0, dtype=np.int64)
+    return [arrays.get(str(query.place), none) for query in queries]
 
 
 def _with_positions(split: Split) -> Split:
     """The split without the photos nobody knows the place of. Raises DataError when one side is empty then."""
-    gallery = tuple(photo for photo in split.gallery if photo.position is not None)
-    queries = tuple(photo for photo in split.queries if photo.position is not None)
-    if not gallery or not queries:
-        side, photos = ("gallery", split.gallery) if not gallery else ("query", split.queries)
+    placed = split.only(lambda photo: photo.position is not None)
+    if not placed.gallery or not placed.queries:
+        side, photos = ("gallery", split.gallery) if not placed.gallery else ("query", split.queries)
         raise DataError(
             f"None of the {len(photos)} {side} photos of split {split.name!r} has a position (the first is "
             f"{photos[0].name}); give them positions, as `geofix data check` explains."
         )
-    return replace(split, gallery=gallery, queries=queries)
+    return placed
+
+
+def _once(groups: Iterable[tuple[Photo, ...]]) -> tuple[Photo, ...]:
+    """The photos of all groups in their order, each name once."""
+    return tuple({photo.name: photo for photos in groups for photo in photos}.values())
 
 
 def _within(split: Split, radius_m: float) -> list[np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,11 +101,7 @@ class TripletLesson:
         if not gone:
             raise DataError(str(errors[0]))
         self.unreadable += errors
-        self.split = replace(
-            self.split,
-            gallery=tuple(photo for photo in self.split.gallery if photo.name not in gone),
-            queries=tuple(photo for photo in self.split.queries if photo.name not in gone),
-        )
+        self.split = self.split.only(lambda photo: photo.name not in gone)
         self._look()
         self.negatives = min(self.negatives, self.photos.fewest_far)
         self.miner = self._miner()
