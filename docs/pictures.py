@@ -8,9 +8,9 @@ import numpy as np
 
 from geofix.photos import save_jpeg
 from geofix.world.conditions import DAY, NIGHT, Conditions
-from geofix.world.geometry import build_town
-from geofix.world.renderer import render
-from geofix.world.writers import planned
+from geofix.world.geometry.town import build_town
+from geofix.world.renderer.street import render
+from geofix.world.writers.deep_vg import planned
 
 OUT = Path(__file__).parent / "pictures" / "town.jpg"
 SPOTS = (16, 22, 31)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import geofix
 from geofix import recipes
-from geofix.world.writers import write_places
+from geofix.world.writers.deep_vg import write_places
 
 
 def main(out: Path) -> None:

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from geofix.errors import UsageError
-from geofix.world.conditions import DAY, NIGHT, Conditions, Lamplight, developed
-from geofix.world.frame import Camera, Frame
+from geofix.world.conditions import DAY, NIGHT, Conditions
+from geofix.world.difficulty import DIFFICULTIES, difficulty
+from geofix.world.renderer.frame import Camera, Frame
+from geofix.world.renderer.light import Lamplight, developed
+from geofix.world.styles import MIXED
 
 
 def grey_frame(glow: int = 0, depth_m: float = 10) -> Frame:
@@ -17,20 +20,20 @@ def grey_frame(glow: int = 0, depth_m: float = 10) -> Frame:
 
 
 def develop(frame: Frame, conditions: Conditions, seed: int = 0) -> np.ndarray:
-    return developed(frame, Lamplight.none(frame), conditions, np.random.default_rng(seed)).astype(float)
+    return developed(frame, Lamplight.none(frame), MIXED, conditions, np.random.default_rng(seed)).astype(float)
 
 
 def test_settings_become_conditions_and_the_later_one_holds() -> None:
-    assert Conditions.from_settings([]) == Conditions()
-    found = Conditions.from_settings(["night=0.25", " fog = 1", "jpeg_quality=40", "night=0.5"])
+    assert Conditions().with_settings([]) == Conditions()
+    found = Conditions().with_settings(["night=0.25", " fog = 1", "jpeg_quality=40", "night=0.5"])
     assert found == Conditions(night=0.5, fog=1.0, jpeg_quality=40)
 
 
 def test_an_unknown_name_is_met_with_the_nearest_known_one() -> None:
     with pytest.raises(UsageError, match="no condition 'nigth'; did you mean 'night'"):
-        Conditions.from_settings(["nigth=1"])
+        Conditions().with_settings(["nigth=1"])
     with pytest.raises(UsageError, match="did you mean 'jpeg_quality'"):
-        Conditions.from_settings(["quality=3"])
+        Conditions().with_settings(["quality=3"])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,7 @@ def test_an_unknown_name_is_met_with_the_nearest_known_one() -> None:
 )
 def test_what_makes_no_sense_is_refused(setting: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Conditions.from_settings([setting])
+        Conditions().with_settings([setting])
 
 
 def test_night_darkens_and_turns_blue_while_what_glows_stays_bright_and_warm() -> None:
@@ -92,11 +95,56 @@ def test_lamplight_falls_on_surfaces_only_in_the_dark() -> None:
     frame = grey_frame()
     lamps = Lamplight(np.ones_like(frame.shade), np.zeros_like(frame.shade))
     rng = np.random.default_rng
-    lit = developed(frame, lamps, Conditions(night=1.0), rng(0)).mean()
-    assert lit > 2 * developed(frame, Lamplight.none(frame), Conditions(night=1.0), rng(0)).mean()
-    assert developed(frame, lamps, Conditions(), rng(0)).mean() == develop(frame, Conditions()).mean()
+    lit = developed(frame, lamps, MIXED, Conditions(night=1.0), rng(0)).mean()
+    assert lit > 2 * developed(frame, Lamplight.none(frame), MIXED, Conditions(night=1.0), rng(0)).mean()
+    assert developed(frame, lamps, MIXED, Conditions(), rng(0)).mean() == develop(frame, Conditions()).mean()
 
 
 def test_the_usual_day_and_night_differ_only_in_darkness_and_noise() -> None:
     assert (DAY.night, NIGHT.night) == (0, 1)
     assert (DAY.occlusion, DAY.fog) == (NIGHT.occlusion, NIGHT.fog)
+
+
+def test_settings_change_the_conditions_they_are_asked_of() -> None:
+    assert DAY.with_settings(["fog=0.5"]) == Conditions(noise=0.1, occlusion=0.35, fog=0.5)
+
+
+def test_a_sweep_names_one_condition_at_each_value_and_leaves_the_others() -> None:
+    found = DAY.swept("night=0, 0.25,1")
+    assert list(found) == ["night=0", "night=0.25", "night=1"]
+    assert found["night=0.25"] == Conditions(night=0.25, noise=0.1, occlusion=0.35)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("night", "'night=' has the value ''; a number is expected"),
+        ("night=1", "has 1 different values in 1; at least two different ones are expected, as in night=0,0.5,1"),
+        ("night=0.5,0.50", "has 1 different values in 2"),
+        ("nigth=0,1", "did you mean 'night'"),
+        ("fog=0,2", "fog is 2.0; a number from 0 to 1"),
+    ],
+)
+def test_a_sweep_that_is_none_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        DAY.swept(text)
+
+
+def test_dusk_is_warmer_than_day_and_than_night() -> None:
+    warmth = [
+        develop(grey_frame(), Conditions(night=night)).mean(axis=(0, 1)) @ [1, 0, -1] for night in (0.0, 0.5, 1.0)
+    ]
+    assert warmth[1] > warmth[0] + 5
+    assert warmth[1] > warmth[2] + 5
+
+
+def test_the_presets_of_difficulty_grow_harder() -> None:
+    easy, street, hard = DIFFICULTIES.values()
+    for one, other in ((easy, street), (street, hard)):
+        assert one.away_m < other.away_m
+        assert one.turn_deg < other.turn_deg
+        assert one.day.occlusion < other.day.occlusion
+        assert one.hfov_deg[1] - one.hfov_deg[0] < other.hfov_deg[1] - other.hfov_deg[0]
+        assert one.night.night == 1 and one.day.night == 0
+    with pytest.raises(UsageError, match="no difficulty 'heard'; did you mean 'hard'"):
+        difficulty("heard")

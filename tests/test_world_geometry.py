@@ -7,7 +7,7 @@ import pytest
 
 from geofix.errors import UsageError
 from geofix.positions import Position
-from geofix.world.geometry import FLAT, GABLE, STEPPED, TILED, Town, build_town, quarter_sizes, roof_profile
+from geofix.world.geometry.town import FLAT, GABLE, STEPPED, TILED, Town, build_town, quarter_sizes, roof_profile
 
 
 def flat_arrays(town: Town) -> list[np.ndarray]:

@@ -9,11 +9,11 @@ import pytest
 
 from geofix.errors import UsageError
 from geofix.world.conditions import DAY, NIGHT, Conditions
-from geofix.world.facades import PIXELS_PER_M, painted
-from geofix.world.frame import Frame
-from geofix.world.geometry import FRONT, Town, build_town, roof_profile
-from geofix.world.renderer import Camera, drawn, render
-from geofix.world.walls import facade_style, paint_walls
+from geofix.world.geometry.town import FRONT, Town, build_town, roof_profile
+from geofix.world.renderer.facades import PIXELS_PER_M, painted
+from geofix.world.renderer.frame import Frame
+from geofix.world.renderer.street import Camera, drawn, render
+from geofix.world.renderer.walls import facade_style, paint_walls
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def first_wall(town: Town, camera: Camera, column: int, row: int) -> tuple[int, 
 def test_every_pixel_shows_the_first_wall_on_its_ray_at_the_right_depth(town: Town) -> None:
     camera = camera_at(town, 3, width=24, height=18)
     frame = Frame(camera)
-    paint_walls(frame, town, 180.0, 0.5)
+    paint_walls(frame, town, Conditions(), 180.0, 0.5)
     depth = [[first_wall(town, camera, column, row)[3] for column in range(24)] for row in range(18)]
     naive = np.where(np.array(depth) < 110, depth, np.inf)
     shown = np.where(frame.depth_m < 110, frame.depth_m, np.inf)
@@ -70,14 +70,14 @@ def test_every_pixel_shows_the_first_wall_on_its_ray_at_the_right_depth(town: To
 def test_a_facade_point_shows_at_the_pixel_it_projects_to(town: Town) -> None:
     camera = camera_at(town, 3, width=320, height=240)
     frame = Frame(camera)
-    paint_walls(frame, town, 180.0, 0.5)
+    paint_walls(frame, town, Conditions(), 180.0, 0.5)
     shown, expected = [], []
     for row in range(10, 200, 9):
         for column in range(5, 320, 9):
             wall, along, height, depth = first_wall(town, camera, column, row)
             if wall < 0 or depth > 20:
                 continue
-            texture = painted(facade_style(town, wall))[..., :3].astype(float)
+            texture = painted(facade_style(town, wall, Conditions()))[..., :3].astype(float)
             u, v = int(along * PIXELS_PER_M), int(height * PIXELS_PER_M)
             expected.append(texture[max(v - 1, 0) : v + 2, max(u - 1, 0) : u + 2].mean(axis=(0, 1)))
             shown.append(frame.colours[row, column, :3].astype(float))
@@ -97,7 +97,7 @@ def test_two_views_agree_on_a_facade(town: Town) -> None:
     )  # fmt: skip
     frames = [Frame(first), Frame(second)]
     for frame in frames:
-        paint_walls(frame, town, 180.0, 0.5)
+        paint_walls(frame, town, Conditions(), 180.0, 0.5)
     pairs = []
     for row, column in [(r, c) for r in range(20, 70, 4) for c in range(10, 150, 6)]:
         wall, along, height, depth = first_wall(town, first, column, row)
@@ -159,7 +159,9 @@ def test_the_seed_changes_what_passes_but_never_the_houses(town: Town) -> None:
 def test_houses_differ() -> None:
     town = build_town(6, 0)
     fronts = np.flatnonzero(town.walls.role == FRONT)[:30]
-    means = np.array([painted(facade_style(town, int(wall)))[..., :3].mean(axis=(0, 1)) for wall in fronts])
+    means = np.array(
+        [painted(facade_style(town, int(wall), Conditions()))[..., :3].mean(axis=(0, 1)) for wall in fronts]
+    )
     apart = np.abs(means[:, None] - means[None]).max(axis=2)[np.triu_indices(len(means), 1)]
     assert np.median(apart) > 20
 
@@ -169,8 +171,8 @@ def test_pixels_have_the_cameras_size_and_repeat_in_another_process(town: Town) 
     pixels = render(town, camera, NIGHT, 9)
     assert (pixels.shape, pixels.dtype) == ((30, 40, 3), np.uint8)
     code = (
-        "import sys; from geofix.world.geometry import build_town\n"
-        "from geofix.world.renderer import Camera, render\n"
+        "import sys; from geofix.world.geometry.town import build_town\n"
+        "from geofix.world.renderer.street import Camera, render\n"
         "from geofix.world.conditions import NIGHT\n"
         f"sys.stdout.buffer.write(render(build_town(6, 0), {camera!r}, NIGHT, 9).tobytes())\n"
         "assert 'torch' not in sys.modules"

@@ -11,10 +11,11 @@ import pytest
 from geofix.errors import StorageError, UsageError
 from geofix.photos import read_capture, read_pixels
 from geofix.positions import Position
-from geofix.world import writers
-from geofix.world.conditions import NIGHT, Conditions
-from geofix.world.geometry import build_town
-from geofix.world.writers import HEADINGS_DEG, PlacesSummary, photo_name, planned, write_places
+from geofix.world.conditions import DAY, NIGHT, Conditions
+from geofix.world.geometry.town import build_town
+from geofix.world.writers import deep_vg as writers
+from geofix.world.writers.deep_vg import PlacesSummary, photo_name, write_places
+from geofix.world.writers.shots import HEADINGS_DEG, planned
 
 SIZE = (48, 64)
 
@@ -47,17 +48,17 @@ def test_the_summary_counts_what_is_on_disk(written: PlacesSummary) -> None:
     assert written.places == 8
     assert written.gallery == {"train": 8, "val": 4, "test": 20}
     assert written.queries == {"train": 4, "val": 2, "test": 10}
-    assert written.night_queries == 8
+    assert written.by_condition == {"day": 8, "night": 8}
     for split in ("train", "val", "test"):
         assert len(photos(written.root, f"images/{split}/database/*.jpg")) == written.gallery[split]
         assert len(photos(written.root, f"images/{split}/queries/*.jpg")) == written.queries[split]
     assert len(photos(written.root)) == written.photos
-    assert [path.name for path in written.root.iterdir()] == ["images"]
+    assert sorted(path.name for path in written.root.iterdir()) == ["cameras.csv", "images"]
 
 
 def test_names_parse_back_to_the_camera(written: PlacesSummary) -> None:
     town = build_town(8, 3)
-    shots = {photo_name(town, shot): shot for shot in planned(town, (writers.DAY, NIGHT), SIZE)}
+    shots = {photo_name(town, shot): shot for shot in planned(town, {"day": DAY, "night": NIGHT}, SIZE)}
     assert sorted(shots) == sorted(path.name for path in photos(written.root))
     for name, shot in shots.items():
         blank, east, north, zone, band, lat, lon, _, tile, heading, *_, taken, note, suffix = name.split("@")
@@ -88,7 +89,7 @@ def test_exif_agrees_with_the_name(written: PlacesSummary) -> None:
 def test_headings_are_measured_from_true_north() -> None:
     """Going ahead in the plane is going along the named bearing on the ellipsoid."""
     town = build_town(3, 0)
-    shot = next(planned(town, (NIGHT,), SIZE))
+    shot = next(planned(town, {"night": NIGHT}, SIZE))
     heading = np.deg2rad(shot.camera.heading_deg)
     start = np.array([shot.camera.easting_m, shot.camera.northing_m])
     here, ahead = town.positions(np.stack([start, start + 100 * np.array([np.sin(heading), np.cos(heading)])]))
@@ -133,7 +134,7 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path: Path) -
     out = tmp_path / "here"
     write_places(out, places=2, seed=4, size=SIZE)
     code = (
-        "import sys; from pathlib import Path; from geofix.world.writers import write_places\n"
+        "import sys; from pathlib import Path; from geofix.world.writers.deep_vg import write_places\n"
         f"write_places(Path(sys.argv[1]), places=2, seed=4, size={SIZE})"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "there")], check=True)
@@ -144,12 +145,16 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process(tmp_path: Path) -
 
 def test_conditions_decide_the_queries_and_progress_is_told(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    foggy = (Conditions(fog=0.2), Conditions(fog=0.8), Conditions(night=0.7, jpeg_quality=20))
+    foggy = {
+        "thin": Conditions(fog=0.2),
+        "thick": Conditions(fog=0.8),
+        "late": Conditions(night=0.7, jpeg_quality=20),
+    }
     summary = write_places(
         tmp_path / "out", places=1, conditions=foggy, size=SIZE, progress=lambda done, total: told.append((done, total))
     )
     assert told == [(done, 7) for done in range(1, 8)]
-    assert (summary.queries["test"], summary.night_queries) == (3, 1)
+    assert (summary.queries["test"], summary.by_condition) == (3, {"thin": 1, "thick": 1, "late": 1})
 
 
 @pytest.mark.parametrize(
@@ -159,7 +164,7 @@ def test_conditions_decide_the_queries_and_progress_is_told(tmp_path: Path) -> N
         ({"places": -5}, "A town with -5 places"),
         ({"seed": -1}, "seed is -1"),
         ({"size": (8, 64)}, "8x64 pixels were asked for; at least 16x16"),
-        ({"conditions": ()}, "at least one is needed"),
+        ({"conditions": {}}, "at least one is needed"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(tmp_path: Path, arguments: dict[str, object], message: str) -> None:

@@ -18,7 +18,7 @@ from geofix.locate import locate
 from geofix.photos import Photo
 from geofix.positions import Position
 from geofix.train import train
-from geofix.world.writers import write_places
+from geofix.world.writers.deep_vg import write_places
 
 PLACES, SEED = 120, 2026
 LOCATED = 24

@@ -1,4 +1,4 @@
-"""geofix data check and geofix data world."""
+"""geofix data check; geofix data world is in cli/world.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from geofix.cli import output
-from geofix.errors import PhotoError, UsageError
+from geofix.cli.world import world
+from geofix.errors import PhotoError
 
 app = typer.Typer(help="Look at data, and make some.", no_args_is_help=True, rich_markup_mode=None)
+app.command()(world)
 
 
 @app.command()
@@ -38,29 +40,3 @@ def check(
     output.save(json_file, lambda: json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     problems = [*report.problems, *(bad.problem for bad in report.unreadable)]
     output.finish([PhotoError(text) for text in problems])
-
-
-@app.command()
-def world(
-    out: Annotated[Path, typer.Argument(help="A new folder for the rendered dataset.")],
-    kind: Annotated[str, typer.Option(help="places: street views in the deep-VG layout.")] = "places",
-    places: Annotated[int, typer.Option(help="How many spots photos are taken at.")] = 60,
-    seed: Annotated[int, typer.Option(help="Another seed is another town.")] = 0,
-    condition: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE for the query photos: night, fog, noise, occlusion, ...")
-    ] = None,
-) -> None:
-    """Render a town with known coordinates: the same seed gives the same bytes."""
-    from geofix.world.conditions import DAY, NIGHT, Conditions
-    from geofix.world.writers import write_places
-
-    if kind != "places":
-        raise UsageError(f"There is no kind of world {kind!r} yet; this version renders: places.")
-    chosen = [Conditions.from_settings(condition)] if condition else [DAY, NIGHT]
-    with output.progress("rendering") as progress:
-        summary = write_places(out, places=places, seed=seed, conditions=chosen, progress=progress)
-    splits = [f"{name} {summary.gallery[name]} + {summary.queries[name]}" for name in summary.gallery]
-    output.result(
-        f"{out}: a town of {summary.places} spots; gallery + query photos: {', '.join(splits)}; "
-        f"{summary.night_queries} of the queries are by night"
-    )

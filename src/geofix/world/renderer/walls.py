@@ -6,14 +6,17 @@ everything nearer: sorting by depth and a running maximum of slopes solve visibi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32
 
-from geofix.world.facades import LEVELS, PIXELS_PER_M, FacadeStyle, Texture, facade
-from geofix.world.frame import Frame, Line
-from geofix.world.geometry import Labels, Town, roof_profile
+from geofix.world.conditions import Conditions
+from geofix.world.geometry.town import Labels, Town, roof_profile
+from geofix.world.renderer.facades import LEVELS, PIXELS_PER_M, FacadeStyle, Texture, facade
+from geofix.world.renderer.frame import Frame, Line
+from geofix.world.seasons import snow
 
 REACH_M = 130.0  # walls farther away are left to the haze
 NEAR_M = 0.3
@@ -32,7 +35,7 @@ class Sight(NamedTuple):
     high: Rays
 
 
-def paint_walls(frame: Frame, town: Town, sun_bearing_deg: float, sun: float) -> None:
+def paint_walls(frame: Frame, town: Town, conditions: Conditions, sun_bearing_deg: float, sun: float) -> None:
     """Draw every visible wall; `sun` 0..1 is how much brighter the side of the street in the sun is."""
     rows = _candidates(frame, town)
     if not len(rows):
@@ -40,15 +43,21 @@ def paint_walls(frame: Frame, town: Town, sun_bearing_deg: float, sun: float) ->
     sight = _sight(frame, town, rows)
     light = _daylight(town, rows, sun_bearing_deg, sun)
     for number in np.flatnonzero((sight.high > sight.low).any(axis=0)):
-        _paint_wall(frame, sight, int(number), facade(facade_style(town, int(rows[number]))), float(light[number]))
+        texture = facade(facade_style(town, int(rows[number]), conditions))
+        _paint_wall(frame, sight, int(number), texture, float(light[number]))
 
 
-def facade_style(town: Town, row: int) -> FacadeStyle:
+def facade_style(town: Town, row: int, conditions: Conditions) -> FacadeStyle:
     """What the wall in that row of `town.walls` is painted from."""
     walls = town.walls
+    building = int(walls.building[row])
     return FacadeStyle(
-        house=(town.seed, int(walls.building[row])),
+        taste=town.style,
+        house=(town.seed, building),
         wall=row,
+        kind=int(walls.kind[row]),
+        rebuilt=_chance(town.seed, building) < conditions.rebuilt,
+        snowy=snow(conditions.season) > 0.5,
         role=int(walls.role[row]),
         storeys=int(walls.storeys[row]),
         roof=int(walls.roof[row]),
@@ -57,6 +66,12 @@ def facade_style(town: Town, row: int) -> FacadeStyle:
         roof_m=float(walls.roof_m[row]),
         chimney=float(walls.chimney[row]),
     )
+
+
+@lru_cache(maxsize=1 << 14)
+def _chance(seed: int, building: int) -> float:
+    """A house's own number 0..1: it is among the rebuilt ones where their share is larger."""
+    return float(np.random.default_rng([seed, 9, building]).random())
 
 
 def _candidates(frame: Frame, town: Town) -> Labels:

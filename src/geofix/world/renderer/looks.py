@@ -8,19 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-Number = int | float
-Colour = tuple[Number, Number, Number]  # red, green, blue 0..255
+from geofix.world.styles import Colour, Number, Style
 
 Tones = Float32[np.ndarray, "v u"]
 """One number a texel."""
 
-_WALLS: tuple[Colour, ...] = (
-    (234, 222, 196), (216, 178, 112), (194, 112, 82), (164, 84, 66), (136, 98, 78), (238, 224, 160),
-    (228, 192, 182), (172, 186, 152), (158, 188, 208), (182, 178, 170), (240, 238, 232), (122, 122, 128),
-    (210, 160, 74), (186, 212, 194), (150, 66, 60), (206, 196, 214),
-)  # fmt: skip
-_TRIMS: tuple[Colour, ...] = ((246, 242, 232), (226, 214, 190), (92, 82, 76), (200, 196, 190))
-_ROOFS: tuple[Colour, ...] = ((172, 88, 66), (94, 100, 112), (124, 86, 68), (112, 146, 130), (70, 72, 80))
 SIGNS: tuple[Colour, ...] = (
     (190, 36, 40), (26, 92, 160), (20, 120, 76), (238, 176, 28), (40, 38, 44), (120, 50, 130), (226, 96, 30),
     (240, 240, 236),
@@ -58,25 +50,25 @@ class Look(NamedTuple):
     awning: bool
 
 
-def drawn_look(rng: np.random.Generator) -> Look:
-    """A look at random."""
-    wall = varied(_WALLS, rng)
+def drawn_look(style: Style, rng: np.random.Generator) -> Look:
+    """A look at random, in the taste of a country."""
+    wall = varied(style.walls, rng)
     return Look(
         wall=wall,
-        ground=varied(_WALLS, rng) if rng.random() < 0.3 else scaled(wall, 0.86),
-        trim=varied(_TRIMS, rng),
-        roof=varied(_ROOFS, rng),
+        ground=varied(style.walls, rng) if rng.random() < 0.3 else scaled(wall, 0.86),
+        trim=varied(style.trims, rng),
+        roof=varied(style.roofs, rng),
         door=varied(_DOORS, rng),
         sign=varied(SIGNS, rng),
         shutter=varied(_DOORS, rng),
-        pattern=int(rng.choice(4, p=[0.45, 0.3, 0.15, 0.1])),
-        window_m=(float(rng.uniform(0.8, 1.5)), float(rng.uniform(1.2, 1.9))),
-        spacing_m=float(rng.uniform(1.9, 3.4)),
-        shutters=bool(rng.random() < 0.25),
-        arched=bool(rng.random() < 0.22),
-        balcony_floor=int(rng.integers(1, 4)) if rng.random() < 0.4 else 0,
+        pattern=int(rng.choice(4, p=style.masonry)),
+        window_m=(float(rng.uniform(*style.window_m[0])), float(rng.uniform(*style.window_m[1]))),
+        spacing_m=float(rng.uniform(*style.spacing_m)),
+        shutters=bool(rng.random() < style.shutters),
+        arched=bool(rng.random() < style.arched),
+        balcony_floor=int(rng.integers(1, 4)) if rng.random() < style.balconies else 0,
         bars=int(rng.integers(0, 3)),
-        shop=bool(rng.random() < 0.55),
+        shop=bool(rng.random() < style.shops),
         awning=bool(rng.random() < 0.5),
     )
 

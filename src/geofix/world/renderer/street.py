@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from geofix.shapes import Pixels
-from geofix.world.cards import paint_cards, passing, standing
-from geofix.world.conditions import Conditions, Lamplight, developed
-from geofix.world.frame import Camera, Frame, Plane
-from geofix.world.geometry import Town
-from geofix.world.ground import paint_ground, paint_sky
-from geofix.world.sprites import LAMP_HEAD_M
-from geofix.world.walls import paint_walls
+from geofix.world.conditions import Conditions
+from geofix.world.geometry.town import Town
+from geofix.world.renderer.cards import paint_cards, passing, standing
+from geofix.world.renderer.frame import Camera, Frame, Plane
+from geofix.world.renderer.ground import paint_ground
+from geofix.world.renderer.light import Lamplight, developed
+from geofix.world.renderer.sky import paint_sky
+from geofix.world.renderer.sprites import LAMP_HEAD_M
+from geofix.world.renderer.walls import paint_walls
 
 __all__ = ["Camera", "drawn", "render"]
 
@@ -27,7 +29,7 @@ def render(town: Town, camera: Camera, conditions: Conditions, seed: int) -> Pix
     weather, traffic, sensor = (np.random.default_rng([seed, part]) for part in (11, 12, 13))
     frame = drawn(town, camera, conditions, weather, traffic)
     lamplight = _lamplight(frame, town) if conditions.night else Lamplight.none(frame)
-    return developed(frame, lamplight, conditions, sensor)
+    return developed(frame, lamplight, town.style, conditions, sensor)
 
 
 def drawn(
@@ -40,10 +42,10 @@ def drawn(
     """Everything before the camera in plain daylight, with depths and what will glow in the dark."""
     frame = Frame(camera)
     sun_bearing_deg, sun = float(weather.uniform(90, 270)), float(weather.uniform(0.1, 1))
-    paint_sky(frame, weather)
-    paint_ground(frame, town)
-    paint_walls(frame, town, sun_bearing_deg, sun)
-    paint_cards(frame, standing(frame, town) + passing(frame, town, conditions.occlusion, traffic))
+    paint_sky(frame, town, weather)
+    paint_ground(frame, town, conditions.season)
+    paint_walls(frame, town, conditions, sun_bearing_deg, sun)
+    paint_cards(frame, standing(frame, town, conditions.season) + passing(frame, town, conditions.occlusion, traffic))
     return frame
 
 

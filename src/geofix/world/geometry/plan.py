@@ -1,7 +1,7 @@
-"""The plan of one quarter in the town's own axes: x to the east, y to the north before the town is turned.
+"""The plan of one quarter in its own axes: x to the east, y to the north before the town is turned.
 
-A quarter is an uneven grid of streets. Houses stand around every block and, facing inwards, around the
-quarter.
+A quarter of a town is an uneven grid of streets. Houses stand around every block and, facing inwards, around
+the quarter.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ CROSSING_M = 9.0  # no photo spot is nearer to a crossing than this
 Span = tuple[float, float]
 
 
+DWELLING, HALL, CONTAINER = range(3)  # kinds of house
+
+
 class House(NamedTuple):
     """A house as a box in the town's own axes; `front` is the index of its street side (0 = south, then
     counter-clockwise), `corners` the sides that face a second street."""
@@ -28,6 +31,7 @@ class House(NamedTuple):
     north: float
     front: int
     corners: tuple[int, ...]
+    kind: int = DWELLING
 
 
 class Grid(NamedTuple):
@@ -40,18 +44,23 @@ class Grid(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """One quarter in the town's own axes, before it is turned and moved to its place on Earth."""
+    """One quarter in the town's own axes, before it is turned and moved to its place on Earth.
 
-    quarter: int
+    `east` is where it ends; south of `shore` lies the sea, if there is any.
+    """
+
     east: float
-    grid: Grid
+    streets: np.ndarray  # (n, 6): x, y of both ends, half widths of the roadway and of the space between houses
     houses: list[House]
-    trees: np.ndarray  # (t, 2)
+    trees: np.ndarray  # (t, 3): x, y, size as a factor
     lamps: np.ndarray  # (l, 2)
     spots: np.ndarray  # (s, 4): x, y, 0 for a street that runs north and 90 for one that runs east, sideways
+    masts: np.ndarray = np.empty((0, 3))  # (m, 3): x, y, kind
+    shore: float | None = None
 
 
-def plan_quarter(quarter: int, spots: int, west: float, rng: np.random.Generator) -> Plan:
+def plan_quarter(spots: int, west: float, leafy: float, rng: np.random.Generator) -> Plan:
+    """A quarter of a town with `spots` photo spots, from `west` on; `leafy` 0..1 of its streets have trees."""
     blocks = 1
     while True:
         grid = _grid(blocks, max(blocks - 1, 1), west + DEPTH_M + 14, rng)
@@ -62,9 +71,17 @@ def plan_quarter(quarter: int, spots: int, west: float, rng: np.random.Generator
     centre = np.array([grid.xs.mean(), grid.ys.mean()])
     nearest = np.argsort(np.hypot(*(candidates[:, :2] - centre).T), kind="stable")[:spots]
     houses = _houses(grid, rng)
-    trees, lamps = _street_furniture(grid, rng)
+    trees, lamps = _street_furniture(grid, leafy, rng)
     east = float(grid.xs[-1] + grid.x_half[-1] + DEPTH_M)
-    return Plan(quarter, east, grid, houses, trees, lamps, candidates[np.sort(nearest)])
+    trees = np.column_stack([trees, np.ones(len(trees))])
+    return Plan(east, _streets(grid), houses, trees, lamps, candidates[np.sort(nearest)])
+
+
+def _streets(grid: Grid) -> np.ndarray:
+    xs, ys, x_half, y_half = grid
+    lines = [(x, ys[0], x, ys[-1]) for x in xs] + [(xs[0], y, xs[-1], y) for y in ys]
+    space = np.concatenate([x_half, y_half])
+    return np.column_stack([np.array(lines), road_half_m(1.0) * space, space])
 
 
 def _grid(columns: int, rows: int, west: float, rng: np.random.Generator) -> Grid:
@@ -102,11 +119,11 @@ def _spot_candidates(grid: Grid, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def _street_furniture(grid: Grid, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _street_furniture(grid: Grid, leafy_share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Points of trees and lamps on the pavements."""
     trees: list[tuple[float, float]] = []
     lamps: list[tuple[float, float]] = []
-    leafy = rng.random((2, max(len(grid.xs), len(grid.ys)))) < 0.6
+    leafy = rng.random((2, max(len(grid.xs), len(grid.ys)))) < leafy_share
     for axis, street, across, start, end, half in _stretches(grid):
         for along in np.arange(start + 11, end - 8, 22):
             side = float(rng.choice([-1, 1]))
@@ -137,10 +154,10 @@ def _houses(grid: Grid, rng: np.random.Generator) -> list[House]:
         for y0, y1 in zip(south, north[1:], strict=False):
             houses += _block((float(x0), float(x1)), (float(y0), float(y1)), rng)
     across, up = (float(east[0]), float(west[-1])), (float(north[0]), float(south[-1]))
-    houses += _row(across, (up[0] - DEPTH_M, up[0]), 2, rng)
-    houses += _row(across, (up[1], up[1] + DEPTH_M), 0, rng)
-    houses += _row((across[0] - DEPTH_M, across[0]), up, 1, rng)
-    houses += _row((across[1], across[1] + DEPTH_M), up, 3, rng)
+    houses += row_of_houses(across, (up[0] - DEPTH_M, up[0]), 2, rng)
+    houses += row_of_houses(across, (up[1], up[1] + DEPTH_M), 0, rng)
+    houses += row_of_houses((across[0] - DEPTH_M, across[0]), up, 1, rng)
+    houses += row_of_houses((across[1], across[1] + DEPTH_M), up, 3, rng)
     return houses
 
 
@@ -148,14 +165,14 @@ def _block(x: Span, y: Span, rng: np.random.Generator) -> list[House]:
     """A block's four rows; those along x hold the corner houses."""
     inner = (y[0] + DEPTH_M, y[1] - DEPTH_M)
     return [
-        *_row(x, (y[0], inner[0]), 0, rng, corners=True),
-        *_row(x, (inner[1], y[1]), 2, rng, corners=True),
-        *_row((x[0], x[0] + DEPTH_M), inner, 3, rng),
-        *_row((x[1] - DEPTH_M, x[1]), inner, 1, rng),
+        *row_of_houses(x, (y[0], inner[0]), 0, rng, corners=True),
+        *row_of_houses(x, (inner[1], y[1]), 2, rng, corners=True),
+        *row_of_houses((x[0], x[0] + DEPTH_M), inner, 3, rng),
+        *row_of_houses((x[1] - DEPTH_M, x[1]), inner, 1, rng),
     ]
 
 
-def _row(x: Span, y: Span, front: int, rng: np.random.Generator, corners: bool = False) -> list[House]:
+def row_of_houses(x: Span, y: Span, front: int, rng: np.random.Generator, corners: bool = False) -> list[House]:
     """Houses side by side in a box; now and then an alley is left between two."""
     start, end = x if front in (0, 2) else y
     cuts = _cuts(end - start, rng)

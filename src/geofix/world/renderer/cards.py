@@ -7,11 +7,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofix.world.frame import Frame, Line
-from geofix.world.geometry import Town
-from geofix.world.sprites import CAR_M, CARS, PEOPLE, PERSON_M, Sprite, car_end, car_side, lamp, person, tree
+from geofix.world.geometry.town import Town
+from geofix.world.renderer.frame import Frame, Line
+from geofix.world.renderer.sprites import (
+    CAR_M,
+    CARS,
+    PEOPLE,
+    PERSON_M,
+    Sprite,
+    car_end,
+    car_side,
+    lamp,
+    mast,
+    person,
+    tree,
+)
 
 _REACH_M = 75.0
+_OPEN_REACH_M, _MAST_REACH_M = 150.0, 300.0  # where few houses stand in the way
+_VERGE_M = 1.0  # a strip beside the road no wider than this is no pavement
+_SEASONS = 8  # steps of the season trees are drawn at
 _NEAR_M = 0.8
 _SLOT_M = 6.2  # from one parking place to the next
 
@@ -30,15 +45,25 @@ def paint_cards(frame: Frame, cards: Sequence[Card]) -> None:
         return
     ahead = frame.seen(np.concatenate([card.ends for card in cards]))[1].reshape(-1, 2)
     for number in np.argsort(-ahead.mean(axis=1), kind="stable"):
-        if _NEAR_M < ahead[number].min() < _REACH_M:
+        if ahead[number].min() > _NEAR_M:
             _paint_card(frame, cards[int(number)])
 
 
-def standing(frame: Frame, town: Town) -> list[Card]:
-    """The trees and lamps of the town that are near enough, turned towards the camera."""
+def standing(frame: Frame, town: Town, season: float) -> list[Card]:
+    """The trees, lamps and masts of the town that are near enough, turned towards the camera."""
+    step = round(season * _SEASONS) / _SEASONS
+    drawn = (
+        (
+            town.trees,
+            _REACH_M if town.scene == "city" else _OPEN_REACH_M,
+            lambda kind: tree(kind, town.style.leaves, step),
+        ),
+        (town.lamps, _REACH_M, lambda _: lamp()),
+        (town.masts, _MAST_REACH_M, mast),
+    )
     cards = []
-    for uprights, draw in ((town.trees, tree), (town.lamps, lambda _: lamp())):
-        for row in _near(frame, uprights.points):
+    for uprights, reach_m, draw in drawn:
+        for row in _near(frame, uprights.points, reach_m):
             height, width = float(uprights.height_m[row]), float(uprights.width_m[row])
             sizes = draw(int(uprights.kind[row]))
             cards.append(Card(_facing(frame, uprights.points[row], width), height, sizes))
@@ -53,18 +78,20 @@ def passing(frame: Frame, town: Town, amount: float, rng: np.random.Generator) -
     middles = (town.streets.lines[:, :2] + town.streets.lines[:, 2:]) / 2
     lengths = np.hypot(*(town.streets.lines[:, 2:] - town.streets.lines[:, :2]).T)
     here = np.array([frame.camera.easting_m, frame.camera.northing_m])
+    pavement_m = town.streets.space_half_m - town.streets.road_half_m
     for row in np.flatnonzero(np.hypot(*(middles - here).T) < lengths / 2 + 30):
-        cards += _parked(frame, town, int(row), amount, rng)
+        if pavement_m[row] > _VERGE_M:  # nobody parks on a country road
+            cards += _parked(frame, town, int(row), amount, rng)
         cards += _walking(frame, town, int(row), amount, rng)
     return cards
 
 
-def _near(frame: Frame, points: np.ndarray) -> np.ndarray:
+def _near(frame: Frame, points: np.ndarray, reach_m: float) -> np.ndarray:
     if not len(points):
         return np.empty(0, dtype=np.int64)
     right, ahead = frame.seen(points)
     edge = float(frame.across[-1])
-    return np.flatnonzero((ahead > _NEAR_M) & (ahead < _REACH_M) & (np.abs(right) < edge * ahead + 3))
+    return np.flatnonzero((ahead > _NEAR_M) & (ahead < reach_m) & (np.abs(right) < edge * ahead + 3))
 
 
 def _facing(frame: Frame, point: np.ndarray, width_m: float) -> np.ndarray:
@@ -93,7 +120,7 @@ def _walking(frame: Frame, town: Town, row: int, amount: float, rng: np.random.G
     road, space = float(town.streets.road_half_m[row]), float(town.streets.space_half_m[row])
     cards = []
     for _ in range(int(rng.poisson(amount * length / 18))):
-        side, aside = rng.choice([-1, 1]), rng.uniform(road + 0.6, space - 0.7)
+        side, aside = rng.choice([-1, 1]), rng.uniform(road + 0.6, max(space - 0.7, road + 0.8))
         point = start + along * rng.uniform(0, length) + across * side * aside
         if _clear(frame, town, -1, point, 2.5):
             sizes = person(int(rng.integers(PEOPLE)))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from geofix.errors import UsageError
+from geofix.world.styles import Colour
 
 Plane = Float32[np.ndarray, "rows columns"]
 """One number a pixel."""
@@ -22,6 +23,20 @@ Colours = UInt8[np.ndarray, "rows columns 4"]
 
 Line = Float32[np.ndarray, " n"]
 """One number a column, a row, a wall."""
+
+Spread = Float32[np.ndarray, "#rows #columns"]
+"""One number a pixel, or a row, or a column."""
+
+Planes = Float32[np.ndarray, "3 rows columns"]
+"""Red, green and blue; whole planes are several times faster to compute with than triples."""
+
+Flat = Float32[np.ndarray, "3 1 1"]
+"""One colour for whole planes."""
+
+
+def flat(colour: Colour) -> Flat:
+    """A colour to be broadcast over planes."""
+    return np.array(colour, dtype=np.float32)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,20 @@ class Camera:
         return self.height / 2 + self.focal * math.tan(math.radians(self.pitch_deg))
 
 
+class Standpoint:
+    """A point of the plane and a heading: what lies to the right of it and what ahead."""
+
+    def __init__(self, easting_m: float, northing_m: float, heading_deg: float) -> None:
+        self.easting_m, self.northing_m, self.heading_deg = easting_m, northing_m, heading_deg
+        heading = math.radians(heading_deg)
+        self._turn = np.array([[math.cos(heading), math.sin(heading)], [-math.sin(heading), math.cos(heading)]])
+
+    def seen(self, points: np.ndarray) -> tuple[Line, Line]:
+        """Plane points (n, 2) as metres to the right of the standpoint and metres ahead of it."""
+        turned = ((points - np.array([self.easting_m, self.northing_m])) @ self._turn).astype(np.float32)
+        return turned[:, 0], turned[:, 1]
+
+
 class Frame:
     """The picture being filled: `colours`, `shade` (daylight a surface gets, about 1) and `depth_m` (along
     the optical axis; inf for the sky).
@@ -80,14 +109,11 @@ class Frame:
         centres = np.arange(columns, dtype=np.float32) + np.float32(0.5 - columns / 2)
         self.across: Line = centres / np.float32(camera.focal)
         self.slopes: Line = _slopes(camera)
-        heading = math.radians(camera.heading_deg)
-        self._turn = np.array([[math.cos(heading), math.sin(heading)], [-math.sin(heading), math.cos(heading)]])
+        self.standpoint = Standpoint(camera.easting_m, camera.northing_m, camera.heading_deg)
 
     def seen(self, points: np.ndarray) -> tuple[Line, Line]:
         """Plane points (n, 2) as metres to the right of the camera and metres ahead of it."""
-        offset = points - np.array([self.camera.easting_m, self.camera.northing_m])
-        turned = (offset @ self._turn).astype(np.float32)
-        return turned[:, 0], turned[:, 1]
+        return self.standpoint.seen(points)
 
     def row(self, slope: Line) -> Line:
         """The row, counted from the upper edge, of slopes."""

@@ -7,14 +7,17 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import UInt8
 
+from geofix.world.geometry.regions import CHIMNEY, TANK
+from geofix.world.geometry.town import TREE_VARIANTS
+from geofix.world.seasons import bare, turned
+from geofix.world.styles import BROADLEAF, CONIFER, CYPRESS, PALM, Colour, Number
+
 Sprite = UInt8[np.ndarray, "rows columns 4"]
 """A picture with its lowest row first: red, green, blue, opacity."""
 
-Number = int | float
-Colour = tuple[Number, Number, Number]  # red, green, blue 0..255
 Span = tuple[Number, Number]  # from, to
 
-TREES, CARS, PEOPLE = 6, 8, 12  # how many different ones there are
+CARS, PEOPLE = 8, 12  # how many different ones there are
 LAMP_HEAD_M = 4.75  # how high the light of a lamp sits
 CAR_M = (4.3, 1.5, 1.75)  # length, height, width
 PERSON_M = (0.7, 1.75)  # width, height
@@ -25,6 +28,10 @@ _CAR_COLOURS: tuple[Colour, ...] = (
 _LEAVES: tuple[Colour, ...] = (
     (78, 116, 58), (98, 130, 60), (64, 102, 70), (118, 134, 62), (150, 120, 54), (84, 122, 84),
 )  # fmt: skip
+
+
+_RUSTY = 4  # a broadleaved variant that is no colour for an evergreen
+_AUTUMN: tuple[Colour, ...] = ((206, 148, 52), (190, 98, 44), (216, 180, 70), (160, 110, 60))
 
 
 class _Easel:
@@ -67,21 +74,97 @@ def _sizes(paint: np.ndarray) -> tuple[Sprite, ...]:
     return tuple(size.astype(np.uint8) for size in sizes)
 
 
-@lru_cache(maxsize=TREES)
-def tree(kind: int) -> tuple[Sprite, ...]:
-    """A tree with a crown of many leafy discs, darker below."""
+@lru_cache(maxsize=256)
+def tree(kind: int, leaves: Colour, season: float) -> tuple[Sprite, ...]:
+    """A tree of a family (TREE_VARIANTS kinds each); `leaves` is percent of a leaf's own red, green, blue.
+
+    Broadleaved trees turn and lose their leaves with the season, the others keep them.
+    """
     rng = np.random.default_rng([31, kind])
     easel = _Easel(144, 96)
-    easel.slanted((0, 0.5), (0.46, 0.55), (0.48, 0.53), (92, 74, 60))
-    leaf = np.array(_LEAVES[kind])
+    family, variant = divmod(kind, TREE_VARIANTS)
+    draw = {BROADLEAF: _broadleaf, CONIFER: _conifer, PALM: _palm, CYPRESS: _cypress}[family]
+    green = variant if family == BROADLEAF or variant != _RUSTY else 0
+    leaf = np.array(_LEAVES[green]) * np.array(leaves) / 100
+    draw(easel, leaf, season if family == BROADLEAF else 0.0, rng)
+    crown = easel.v[:, 0] > 0.4
+    easel.paint[crown, :, :3] *= rng.uniform(0.82, 1.14, (int(crown.sum()), 96, 1)).astype(np.float32)
+    return easel.finished()
+
+
+def _broadleaf(easel: _Easel, leaf: np.ndarray, season: float, rng: np.random.Generator) -> None:
+    """A crown of many leafy discs, darker below, around the branches that winter shows."""
+    leaf = leaf + (np.array(_AUTUMN[int(rng.integers(len(_AUTUMN)))]) - leaf) * turned(season)
+    wood: Colour = (92, 74, 60)
+    easel.slanted((0, 0.5), (0.46, 0.55), (0.48, 0.53), wood)
+    if season:
+        for side in (-0.3, -0.16, 0.0, 0.14, 0.28):
+            easel.slanted((0.42, 0.88 - abs(side) / 2), (0.485, 0.52), (0.495 + side, 0.51 + side), wood)
     for number in range(150):
         angle, far = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
         u, v = 0.5 + 0.38 * far * np.cos(angle), 0.66 + 0.26 * far * np.sin(angle)
         tone = 0.62 + 0.45 * (v - 0.4) / 0.55 + rng.uniform(-0.12, 0.12) + 0.1 * number / 150
-        red, green, blue = leaf * tone
-        easel.disc(u, v, float(rng.uniform(0.045, 0.1)), (red, green, blue))
-    leaves = easel.v[:, 0] > 0.4
-    easel.paint[leaves, :, :3] *= rng.uniform(0.82, 1.14, (int(leaves.sum()), 96, 1)).astype(np.float32)
+        radius, falls = float(rng.uniform(0.045, 0.1)), float(rng.random())
+        if falls >= bare(season):
+            easel.disc(u, v, radius, _triple(leaf * tone))
+
+
+def _conifer(easel: _Easel, leaf: np.ndarray, _season: float, rng: np.random.Generator) -> None:
+    """Tiers of drooping branches, each a little narrower than the one below."""
+    easel.slanted((0, 0.2), (0.46, 0.54), (0.47, 0.53), (84, 66, 54))
+    for tier in range(9):
+        foot, half = 0.1 + 0.092 * tier, 0.44 * (1 - tier / 9.5) + 0.02
+        tone = (0.5 + 0.05 * tier + rng.uniform(-0.06, 0.06)) * np.array([0.72, 0.84, 0.86])
+        easel.slanted((foot, foot + 0.19), (0.5 - half, 0.5 + half), (0.48, 0.52), _triple(leaf * tone))
+
+
+def _palm(easel: _Easel, leaf: np.ndarray, _season: float, rng: np.random.Generator) -> None:
+    """A thin stem with a tuft of arched fronds."""
+    easel.slanted((0, 0.78), (0.45, 0.53), (0.485, 0.525), (136, 116, 92))
+    for number, angle in enumerate(np.linspace(-0.25 * np.pi, 1.25 * np.pi, 13) + rng.uniform(-0.1, 0.1, 13)):
+        colour = _triple(leaf * (0.75 + 0.04 * number) * np.array([1.0, 1.02, 0.8]))
+        for step in np.linspace(0.03, 1, 26):
+            droop = 0.16 * step * step
+            u, v = 0.505 + 0.44 * step * np.cos(angle), 0.8 + 0.2 * step * np.sin(angle) - droop
+            easel.disc(float(u), float(v), 0.034 * (1.15 - step), colour)
+
+
+def _cypress(easel: _Easel, leaf: np.ndarray, _season: float, rng: np.random.Generator) -> None:
+    """A dark column that tapers to both ends."""
+    easel.slanted((0, 0.08), (0.45, 0.55), (0.46, 0.54), (84, 66, 54))
+    for v in np.linspace(0.06, 0.97, 90):
+        half = 0.42 * np.sin(np.pi * min(0.12 + 0.88 * v, 1)) ** 0.6
+        for _ in range(3):
+            tone = (0.5 + 0.2 * v + rng.uniform(-0.1, 0.1)) * np.array([0.8, 0.92, 0.86])
+            easel.disc(0.5 + half * float(rng.uniform(-1, 1)), float(v), 0.07, _triple(leaf * tone))
+
+
+def _triple(colour: np.ndarray) -> Colour:
+    red, green, blue = colour
+    return float(red), float(green), float(blue)
+
+
+@lru_cache(maxsize=3)
+def mast(kind: int) -> tuple[Sprite, ...]:
+    """A chimney with red and white bands, a round tank, or a lattice pylon."""
+    easel = _Easel(192, 64)
+    if kind == CHIMNEY:
+        easel.slanted((0, 1), (0.1, 0.9), (0.28, 0.72), (178, 170, 162))
+        for low in (0.72, 0.84, 0.96):
+            easel.slanted((low, low + 0.06), (0.235, 0.765), (0.26, 0.74), (186, 54, 46))
+    elif kind == TANK:
+        easel.rect(0.0, 0.0, 1.0, 0.9, (206, 206, 200))
+        easel.slanted((0.9, 1.0), (0.0, 1.0), (0.3, 0.7), (190, 190, 184))
+        easel.rect(0.0, 0.44, 1.0, 0.02, (150, 150, 146))
+        easel.paint[..., :3] *= (0.62 + 0.5 * np.sin(np.pi * easel.u) ** 0.8)[..., None]
+    else:
+        steel: Colour = (112, 118, 122)
+        for low, high in ((0.0, 0.34), (0.34, 0.64), (0.64, 1.0)):
+            half, above = 0.42 * (1 - low) + 0.03, 0.42 * (1 - high) + 0.03
+            for foot, top in ((-half, -above), (half, above), (-half, above), (half, -above)):
+                easel.slanted((low, high), (0.48 + foot, 0.52 + foot), (0.48 + top, 0.52 + top), steel)
+        for at in (0.64, 0.8):
+            easel.rect(0.0, at, 1.0, 0.015, steel)
     return easel.finished()
 
 

@@ -13,12 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt32
 
-from geofix.world.geometry import BACK, CORNER, FLAT, FRONT, GABLE, STEPPED, TILED, roof_profile
-from geofix.world.looks import BRICK, GLASS, SIGNS, Colour, Look, Number, drawn_look, masonry, scaled, stains, varied
+from geofix.world.geometry.plan import CONTAINER, DWELLING, HALL
+from geofix.world.geometry.town import BACK, CORNER, FLAT, FRONT, GABLE, STEPPED, TILED, roof_profile
+from geofix.world.renderer.looks import BRICK, GLASS, SIGNS, Look, drawn_look, masonry, scaled, stains, varied
+from geofix.world.styles import Colour, Number, Style
 
 PIXELS_PER_M = 16
 LEVELS = 5  # halvings kept in each direction, the finest included
 GROUND_M = 3.7  # the ground floor's height
+_SNOW: Colour = (236, 240, 246)
 
 Texels = UInt32[np.ndarray, " n"]
 """Texels of all levels in a row, each red, green, blue and glow (0..255) in memory order."""
@@ -32,10 +35,13 @@ Packed = UInt8[np.ndarray, "v u 4"]
 
 @dataclass(frozen=True, slots=True)
 class FacadeStyle:
-    """What decides how a wall looks: `house` seeds what a house's walls share, `wall` what is its own."""
+    """What decides how a wall looks: `house` seeds what a house's walls share, `wall` what is its own, `taste`
+    is the country's. `rebuilt` is the house after its front was built anew; `snowy` has snow on the roof."""
 
+    taste: Style
     house: tuple[int, int]
     wall: int
+    kind: int
     role: int
     storeys: int
     roof: int
@@ -43,6 +49,8 @@ class FacadeStyle:
     eave_m: float
     roof_m: float
     chimney: float
+    rebuilt: bool = False
+    snowy: bool = False
 
 
 class Texture(NamedTuple):
@@ -64,12 +72,23 @@ def facade(style: FacadeStyle) -> Texture:
     return _levels(painted(style), style.width_m)
 
 
+def house_look(style: FacadeStyle) -> Look:
+    """The look that all walls of a house share."""
+    look = drawn_look(style.taste, np.random.default_rng([*style.house, 57 if style.rebuilt else 7]))
+    if style.kind == DWELLING:
+        return look
+    return look._replace(wall=look.sign, ground=look.sign) if style.kind == CONTAINER else look
+
+
 def painted(style: FacadeStyle) -> Packed:
     """A wall at its finest resolution, the lowest row first."""
-    look = drawn_look(np.random.default_rng([*style.house, 7]))
-    wall = _Wall(style, look, np.random.default_rng([*style.house, 8, style.wall]))
-    wall.paint_masonry()
-    wall.paint_floors()
+    rng = np.random.default_rng([*style.house, 58 if style.rebuilt else 8, style.wall])
+    wall = _Wall(style, house_look(style), rng)
+    if style.kind == DWELLING:
+        wall.paint_masonry()
+        wall.paint_floors()
+    else:
+        wall.paint_sheets()
     wall.paint_roof()
     return np.asarray(np.clip(wall.paint, 0, 255), dtype=np.uint8)
 
@@ -111,6 +130,37 @@ class _Wall:
             self.dim(0, GROUND_M - 0.3, 99, 0.18, 0.72)
         self.dim(0, 0, 0.12, 99, 0.7)
         self.dim(self.width - 0.12, 0, 0.12, 99, 0.8)
+
+    def paint_sheets(self) -> None:
+        """The corrugated walls of a hall, with gates and a band of high windows, or of a container."""
+        look, hall = self.look, self.style.kind == HALL
+        rows, columns = self.paint.shape[:2]
+        self.rect(0, 0, 99, 99, scaled(look.wall, 0.9))
+        ribs = 1 + 0.09 * np.sin(np.arange(columns) * (2 * np.pi / (6 if hall else 4)))
+        self.paint[..., :3] *= ribs[None, :, None].astype(np.float32)
+        self.paint[..., :3] += stains(rows, columns, self.rng)[..., None]
+        if not hall:
+            for at in np.arange(0, self.eave, 2.6):
+                self.dim(0, at + 2.45, 99, 0.15, 0.6)
+            return
+        self.rect(0, 0, 99, 0.9, scaled(look.ground, 0.55))
+        self.rect(0, self.eave - 0.9, 99, 0.7, look.sign if look.shop else scaled(look.wall, 0.7))
+        if self.style.role != BACK:
+            for at in np.arange(1.5, self.width - 3, 3.2):
+                self._pane(float(at), self.eave - 2.6, 2.4, 1.1, 0.25)
+        if self.style.role == FRONT:
+            self._gates()
+
+    def _gates(self) -> None:
+        """Roller gates, a small door, and the company's name."""
+        for at in np.arange(self.rng.uniform(2, 8), self.width - 5, self.rng.uniform(7, 14)):
+            self.rect(at - 0.2, 0, 4.4, 4.4, self.look.trim)
+            self.rect(at, 0.05, 4.0, 4.15, scaled(self.look.door, 1.2))
+            for slat in np.arange(0.4, 4, 0.5):
+                self.dim(at, slat, 4.0, 0.12, 0.75)
+        self.rect(0.6, 0, 1.0, 2.2, self.look.door)
+        if self.width > 8 and self.eave > 6:
+            self._sign(4.6, 1.2)
 
     def paint_floors(self) -> None:
         """The ground floor and the windows above it; a flank between two houses has few of them."""
@@ -253,8 +303,12 @@ class _Wall:
             self._gable()
         if style.roof == FLAT:
             self.rect(0, self.eave + style.roof_m - 0.22, 99, 0.3, scaled(look.trim, 0.95))
+        if style.kind == CONTAINER:
+            return
         self.dim(0, self.eave - 0.42, 99, 0.26, 0.7)
         self.rect(0, self.eave - 0.16, 99, 0.3, look.trim)
+        if style.snowy:
+            self.rect(0, self.eave + 0.05, 99, 0.12 if style.roof == FLAT else 0.3, _SNOW)
 
     def _tiles(self) -> None:
         self.rect(0, self.eave, 99, 99, self.look.roof)
@@ -273,9 +327,16 @@ class _Wall:
             (84, 60, 54),
         )
         if self.style.role != BACK and self.style.roof_m > 2:
+            if self.style.snowy:
+                self._whiten(self.eave, ridge)
             for at in self._columns()[::2]:
                 self.rect(at - 0.62, self.eave + 0.25, 1.24, 1.3, self.look.trim)
                 self._pane(at - 0.42, self.eave + 0.4, 0.84, 0.95, 0.4)
+
+    def _whiten(self, low: float, high: float) -> None:
+        """Snow on a slope, thin enough to show the tiles a little."""
+        part = self._part(0, low, 99, high - low)
+        part[..., :3] += (np.array(_SNOW, dtype=np.float32) - part[..., :3]) * np.float32(0.8)
 
     def _gable(self) -> None:
         rows, columns = self.paint.shape[:2]

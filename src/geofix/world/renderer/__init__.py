@@ -1,0 +1,1 @@
+"""How it looks: the town seen from a camera."""

@@ -1,0 +1,35 @@
+"""Noise that repeats in both directions: fine grain for the ground, soft blobs for clouds; the same in every town."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float32
+
+TILE = 256  # side of a tile of noise in texels
+
+Tile = Float32[np.ndarray, "side side"]
+"""Noise of mean 0 that repeats in both directions."""
+
+
+@lru_cache(maxsize=1)
+def fine_grain() -> Tile:
+    """White noise of standard deviation 1."""
+    return np.random.default_rng(20).standard_normal((TILE, TILE)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def soft_blobs() -> Tile:
+    """Noise of several sizes, of standard deviation 0.5."""
+    rng = np.random.default_rng(21)
+    soft = sum(_smooth(rng.standard_normal((TILE, TILE)), size) for size in (4, 8, 16, 32))
+    return np.asarray(soft / np.std(soft) / 2, dtype=np.float32)
+
+
+def _smooth(noise: np.ndarray, size: int) -> np.ndarray:
+    """Noise blurred over `size` texels by its Fourier transform, which repeats by nature."""
+    frequency = np.fft.fftfreq(TILE)
+    squared = frequency[:, None] ** 2 + frequency[None, :] ** 2
+    blurred = np.fft.ifft2(np.fft.fft2(noise) * np.exp(-squared * (3.0 * size) ** 2)).real
+    return np.asarray(blurred / np.std(blurred) * size**0.5)

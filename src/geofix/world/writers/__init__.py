@@ -1,0 +1,1 @@
+"""What is written to disk: datasets in the layouts of the field."""
