@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -309,6 +310,19 @@ def test_ctrl_c_is_ctrl_c(toy: Dataset, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(small(), toy, tmp_path / "run", progress=interrupted)
     assert signal.getsignal(signal.SIGINT) == before
+    assert train(small(), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
+
+
+def test_a_polite_kill_stops_like_ctrl_c_and_loses_nothing(toy: Dataset, tmp_path: Path) -> None:
+    def terminated(what: str, done: int, _: int) -> None:
+        if what == "training" and done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    whole = train(small(), toy, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(small(), toy, tmp_path / "run", progress=terminated)
+    assert signal.getsignal(signal.SIGTERM) == before
     assert train(small(), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
 
 

@@ -19,6 +19,7 @@ from geofix.transforms import Preprocess
 
 RECIPE, WEIGHTS, PREPROCESS, SCORES = "recipe.yaml", "weights.safetensors", "preprocess.json", "scores.json"
 FILES = (RECIPE, PREPROCESS, WEIGHTS)
+_SHIPPED = Path(__file__).parent / "shipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,30 @@ def save_run(encoder: Encoder, folder: Path) -> Run:
     return Run(folder, encoder, fingerprint(folder))
 
 
-def weights_file(encoder: Encoder) -> bytes:
-    """An encoder's tensors as the bytes of a safetensors file."""
-    return save({key: value.detach().contiguous().cpu() for key, value in encoder.state_dict().items()})
+def weights_file(encoder: Encoder, dtype: torch.dtype = torch.float32) -> bytes:
+    """An encoder's tensors as the bytes of a safetensors file, floating-point ones in that type."""
+    state = {key: value.detach().contiguous().cpu() for key, value in encoder.state_dict().items()}
+    return save({key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()})
+
+
+def shipped_runs() -> dict[str, Path]:
+    """The folders of the runs that come with geofix, by name."""
+    return {folder.name: folder for folder in sorted(_SHIPPED.iterdir()) if is_file(folder / WEIGHTS)}
 
 
 def load_run(folder: Path) -> Run:
-    """The run in a folder, ready to encode. Raises WeightsError that names what is missing or damaged."""
+    """The run in a folder, or the shipped run of that name, ready to encode.
+
+    Raises WeightsError that names what is missing or damaged.
+    """
     if not is_folder(folder):
-        raise WeightsError(f"There is no run folder at {folder}; make one with `geofix train RECIPE --out {folder}`.")
+        shipped = shipped_runs()
+        if str(folder) in shipped:
+            return load_run(shipped[str(folder)])
+        raise WeightsError(
+            f"There is no run folder at {folder}; make one with `geofix train RECIPE --out {folder}`, or name one "
+            f"that comes with geofix: {', '.join(shipped)}."
+        )
     missing = [name for name in FILES if not is_file(folder / name)]
     if missing:
         raise WeightsError(
