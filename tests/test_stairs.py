@@ -15,7 +15,7 @@ STAIRS = [
     {"transforms"},
     {"data", "models", "world"},
     {"atlas", "encode"},
-    {"calibrate"},
+    {"calibrate", "slices", "sweeps"},
     {"index", "locate", "evaluate"},
     {"learn", "reports"},
     {"train"},

@@ -16,16 +16,16 @@ from geofix.encode import Encoded, Inference, Progress, encode, encode_chunk
 from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
 from geofix.models.runs import Run
 from geofix.photos import Photo
-from geofix.positions import geodesic_m, latlons
 from geofix.recipes import Precision
 from geofix.search import nearest_without
-from geofix.shapes import DescriptorRows, Distances, Hits, Neighbours, Ranks
+from geofix.shapes import DescriptorRows, Distances, Neighbours, Ranks
+from geofix.slices import Slices, slices_of
+from geofix.sweeps import Sweep, sweep_of
 from geofix.transforms import Method
 
 RECALLS_AT = (1, 5, 10, 20)
 PCA_MOST_PHOTOS = 2**14  # as in the benchmark's code
 MAJORITY_WEIGHT = 0.01  # as in the benchmark's code
-_MOST_CONDITIONS = 12  # more distinct notes than that are no conditions
 _SAME_TO_COMPARE = ("split_hash", "direction", "threshold_m", "exclude_nearer_than_m", "method", "image_size", "pca")
 
 
@@ -59,7 +59,8 @@ class Scores:
     names: tuple[str, ...]
     clusters: tuple[str, ...]
     ranks: Ranks
-    slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    slices: Slices = field(default_factory=dict)
+    sweep: Sweep | None = None
     predictions: Predictions | None = None
     errors: tuple[PhotoError, ...] = ()
 
@@ -76,6 +77,7 @@ class Scores:
             "gallery": self.gallery,
             "protocol": self.protocol,
             "slices": self.slices,
+            **({} if self.sweep is None else {"sweep": self.sweep.to_dict()}),
             "per_query": {
                 name: {"rank": None if rank == metrics.NEVER else int(rank) + 1, "cluster": cluster}
                 for name, rank, cluster in zip(self.names, self.ranks, self.clusters, strict=True)
@@ -351,51 +353,8 @@ def _scored(
         names=tuple(photo.name for photo in mark.queries),
         clusters=mark.clusters,
         ranks=ranks,
-        slices=_slices(mark, ranks < 1),
+        slices=slices_of(mark, ranks < 1),
+        sweep=sweep_of(mark.queries, ranks, mark.clusters, recalls_at),
         predictions=Predictions(mark.queries, mark.gallery, neighbours, distances),
         errors=errors,
     )
-
-
-def _slices(mark: Benchmark, hits: Hits) -> dict[str, dict[str, dict[str, float]]]:
-    """R@1 by the query's condition, heading and distance to the nearest gallery photo, where those are known."""
-    slices: dict[str, dict[str, dict[str, float]]] = {}
-    conditions = [photo.condition or "unknown" for photo in mark.queries]
-    if 2 <= len(set(conditions)) <= _MOST_CONDITIONS:
-        slices["condition"] = _by(conditions, hits, tuple(sorted(set(conditions))))
-    headings = [photo.heading_deg for photo in mark.queries]
-    if any(heading is not None for heading in headings):
-        names = ["unknown" if h is None else "NESW"[int((h + 45) % 360 // 90)] for h in headings]
-        slices["heading"] = _by(names, hits, ("N", "E", "S", "W", "unknown"))
-    if mark.threshold_m is not None:
-        names = [_distance_band(metres) for metres in _to_nearest(mark)]
-        slices["nearest_gallery_photo"] = _by(names, hits, tuple(dict.fromkeys(sorted(names))))
-    return slices
-
-
-def _by(names: list[str], hits: Hits, order: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    table = {}
-    for name in order:
-        rows = np.array([n == name for n in names])
-        if rows.any():
-            table[name] = {"recall@1": float(hits[rows].mean()), "queries": int(rows.sum())}
-    return table
-
-
-def _distance_band(metres: float) -> str:
-    """The 5 m band a distance lies in; unanswerable queries have a band of their own."""
-    if not np.isfinite(metres):
-        return "nothing relevant"
-    low = int(metres // 5) * 5
-    return f"{low:02d}-{low + 5:02d} m"
-
-
-def _to_nearest(mark: Benchmark) -> np.ndarray:
-    """Metres from each query to its nearest relevant gallery photo; inf where there is none."""
-    owners = np.repeat(np.arange(len(mark.queries)), [len(rows) for rows in mark.relevant])
-    nearest = np.full(len(mark.queries), np.inf)
-    if len(owners):
-        queries = latlons([photo.position for photo in mark.queries if photo.position is not None])
-        gallery = latlons([photo.position for photo in mark.gallery if photo.position is not None])
-        np.minimum.at(nearest, owners, geodesic_m(queries[owners], gallery[np.concatenate(mark.relevant)]))
-    return nearest

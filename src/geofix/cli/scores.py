@@ -17,6 +17,7 @@ from geofix.metrics import NEVER
 from geofix.models.runs import SCORES
 from geofix.positions import Position
 from geofix.reports.exports import harmless
+from geofix.sweeps import Sweep, SweepPoint
 
 _LISTED_MATCHES = 5
 
@@ -33,8 +34,30 @@ def shown(names: Sequence[str], scores: Sequence[Scores]) -> str:
         f"{len(set(first.clusters))} independent groups, {first.gallery} gallery photos"
     )
     parts += [_slice_line(name, cells) for name, cells in first.slices.items()]
+    if first.sweep is not None:
+        parts.append(sweep_table(first.sweep))
     parts.append("protocol: " + ", ".join(f"{key} {value}" for key, value in first.protocol.items() if value))
     return "\n".join(parts)
+
+
+def sweep_table(sweep: Sweep) -> str:
+    """Recall at every value of the factor, with a bar a line; the last column is R@1 less that of the first."""
+    at = list(sweep.points[0].recall)
+    first = f"{sweep.points[0].value:g}"
+    header = [sweep.factor, "queries", *(f"R@{n}" for n in at[:2]), "", f"R@1 less that at {first}"]
+    return "\n" + table(header, [_sweep_row(point, at[:2]) for point in sweep.points]) + "\n"
+
+
+def _sweep_row(point: SweepPoint, at: Sequence[int]) -> list[str]:
+    cells = []
+    for n in at:
+        low, high = point.recall_ci95[n]
+        cells.append(f"{100 * point.recall[n]:.1f} [{100 * low:.0f}, {100 * high:.0f}]")
+    change = ""
+    if point.change is not None:
+        value, low, high = (100 * part for part in point.change)
+        change = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]" if value or low or high else "0"
+    return [f"{point.value:g}", str(point.queries), *cells, f"{'#' * round(20 * point.recall[at[0]]):20}", change]
 
 
 def comparison(compared: Comparison) -> str:
@@ -87,6 +110,18 @@ def predictions_csv(scores: Scores) -> str:
         ]
         writer.writerow([harmless(query.name), *_degrees(query.position), *_degrees(best), _rank(int(rank)), *found])
     return out.getvalue()
+
+
+def sweep_png(scores: Scores) -> bytes:
+    """The picture of a sweep. Raises ProtocolError where the queries make none."""
+    from geofix.reports.curves import sweep_curves
+
+    if scores.sweep is None:
+        raise ProtocolError(
+            "The queries do not sweep a factor, so there is nothing to plot; render some with "
+            "`geofix data world OUT --sweep night=0,0.5,1`, or leave --plot out."
+        )
+    return sweep_curves(scores.sweep, f"Recall against {scores.sweep.factor}, percent")
 
 
 def journal_folder(run: str) -> Path:

@@ -129,6 +129,9 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the scores to this file (- is stdout).")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Queries that sweep a factor: write recall against it to this PNG.")
+    ] = None,
     allow_unlike: Annotated[
         list[str] | None, typer.Option(help="A part of the protocol in which two compared runs may differ.")
     ] = None,
@@ -136,10 +139,19 @@ def evaluate(
     """Recall@1/5/10/20 of a run on a dataset, with 95 % intervals; or two runs compared, query by query."""
     import shutil
 
-    from geofix.cli.scores import comparison, journal_folder, predictions_csv, read_scores, scores_json, shown
+    from geofix.cli.scores import (
+        comparison,
+        journal_folder,
+        predictions_csv,
+        read_scores,
+        scores_json,
+        shown,
+        sweep_png,
+    )
     from geofix.data.layouts import open_dataset
     from geofix.evaluate import compare
     from geofix.evaluate import evaluate as run_evaluate
+    from geofix.files import write_atomically
     from geofix.heap import keep_freed_memory
     from geofix.transforms import check_method
 
@@ -177,6 +189,8 @@ def evaluate(
         output.result(shown(runs, scores) + ("\n" + comparison(compared) if compared else ""))
     output.save(json_file, lambda: scores_json(runs, scores))
     output.save(predictions, lambda: predictions_csv(scores[0]))
+    if plot is not None:
+        write_atomically(plot, sweep_png(scores[0]))
     problems = dataset.problems if dataset else ()
     errors = {str(error): error for error in (*problems, *(error for one in scores for error in one.errors))}
     output.finish(list(errors.values()))

@@ -1,11 +1,14 @@
-"""Learning curves as a picture. The one door to matplotlib."""
+"""Learning curves, and recall against a factor, as pictures. The one door to matplotlib."""
 
 from __future__ import annotations
 
 import csv
 from io import BytesIO, StringIO
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from geofix.sweeps import Sweep
 
 _INK, _LOSS, _FIRST, _FIFTH = "#333333", "#8a8a8a", "#0b6e4f", "#c8553d"
 
@@ -39,11 +42,38 @@ def learning_curves(metrics_csv: str, *, measured_on: str, best_epoch: int | Non
     if best_epoch:
         right.axvline(best_epoch, color=_INK, linewidth=0.6, linestyle=":")
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_xlabel("epoch", color=_INK, fontsize=9)
-        axes.tick_params(colors=_INK, labelsize=8)
+        _plain(axes, "epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    return _png(figure)
+
+
+def sweep_curves(sweep: Sweep, title: str) -> bytes:
+    """A PNG of recall in percent against the factor, one curve for each N, with its 95 % intervals as bands."""
+    figure = Figure(figsize=(5.2, 3.4), layout="constrained")
+    axes = figure.subplots()
+    values = [point.value for point in sweep.points]
+    for n, colour in zip(list(sweep.points[0].recall)[:2], (_FIRST, _FIFTH), strict=False):
+        percent = [100 * point.recall[n] for point in sweep.points]
+        low, high = ([100 * point.recall_ci95[n][end] for point in sweep.points] for end in (0, 1))
+        axes.fill_between(values, low, high, color=colour, alpha=0.14, linewidth=0)
+        axes.plot(values, percent, color=colour, marker="o", markersize=3)
+        axes.annotate(f" R@{n} {percent[-1]:.1f}", (values[-1], percent[-1]), color=colour, fontsize=9, va="center")
+    spread = values[-1] - values[0]
+    axes.set_xlim(values[0] - 0.03 * spread, values[-1] + 0.22 * spread)  # room for the names of the curves
+    axes.set_ylim(0, 102)
+    axes.set_title(title, color=_INK, fontsize=10, loc="left")
+    _plain(axes, sweep.factor)
+    return _png(figure)
+
+
+def _plain(axes: Axes, across: str) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel(across, color=_INK, fontsize=9)
+    axes.tick_params(colors=_INK, labelsize=8)
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+
+
+def _png(figure: Figure) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     return buffer.getvalue()
