@@ -258,6 +258,13 @@ def save_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
     return out.getvalue()
 
 
+def save_png(pixels: Pixels) -> bytes:
+    """Pixels as PNG bytes without metadata; nothing is lost."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
 def _opened(data: bytes, name: str, huge: bool) -> Image.Image:
     """An image whose header was read and whose size was checked; no pixel is decoded yet."""
     if _is_heif(data):

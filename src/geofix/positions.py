@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from pyproj import Geod, Transformer
+from pyproj import CRS, Geod, Transformer
+from pyproj.enums import WktVersion
 from scipy.spatial import cKDTree
 
 from geofix.errors import DataError
@@ -113,6 +114,16 @@ def unproject(points: PlanePoints, zone: int, north: bool = True) -> LatLons:
     return np.stack([np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)], axis=1)
 
 
+def utm_epsg(zone: int, north: bool = True) -> int:
+    """The EPSG code of the plane of a UTM zone on WGS84."""
+    return (32600 if north else 32700) + zone
+
+
+def utm_wkt(zone: int, north: bool = True) -> str:
+    """The same plane as well-known text, in the dialect that a .prj file beside a world file is read in."""
+    return str(CRS.from_epsg(utm_epsg(zone, north)).to_wkt(WktVersion.WKT1_ESRI))
+
+
 def within_m(queries: LatLons, gallery: GalleryLatLons, radius_m: float) -> list[np.ndarray]:
     """For each query the sorted gallery rows at most `radius_m` away (inclusive).
 
@@ -210,4 +221,4 @@ def _to_degrees(zone: int, north: bool) -> Transformer:
 
 
 def _crs(zone: int, north: bool) -> str:
-    return f"EPSG:{(32600 if north else 32700) + zone}"
+    return f"EPSG:{utm_epsg(zone, north)}"

@@ -13,8 +13,10 @@ from geofix.errors import UsageError
 if TYPE_CHECKING:
     from geofix.world.conditions import Conditions
     from geofix.world.difficulty import Difficulty
+    from geofix.world.writers.flights import Flight
 
 KINDS = ("places", "crossview", "countries")
+_SIZE = "240x320"
 
 
 def world(
@@ -26,35 +28,67 @@ def world(
             "places. countries: street views of small regions, one folder a country."
         ),
     ] = "places",
-    places: Annotated[int, typer.Option(help="How many spots, or places, or regions photos are taken at.")] = 60,
+    places: Annotated[int, typer.Option(help="How many spots, places or regions photos are taken of.")] = 60,
     seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 0,
     condition: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE for the query photos: night, fog, noise, occlusion, season, rebuilt, ..."),
+        typer.Option(help="NAME=VALUE for queries or views: night, fog, noise, occlusion, season, rebuilt, ..."),
     ] = None,
     sweep: Annotated[
         str | None,
-        typer.Option(help="NAME=V1,V2,...: matched query sets that differ in this condition only (places)."),
+        typer.Option(help="places: NAME=V1,V2,...: matched query sets that differ in this condition only."),
     ] = None,
-    difficulty: Annotated[str, typer.Option(help="easy, street or hard queries (places).")] = "street",
-    size: Annotated[str, typer.Option(help="Of a photo, ROWSxCOLUMNS (places and countries).")] = "240x320",
-    visits: Annotated[int, typer.Option(help="Poses a spot's queries are taken from (places).")] = 1,
+    difficulty: Annotated[str, typer.Option(help="places: easy, street or hard queries.")] = "street",
+    size: Annotated[str, typer.Option(help="places, countries: of a photo, ROWSxCOLUMNS.")] = _SIZE,
+    visits: Annotated[int, typer.Option(help="places: poses that a spot's queries are taken from.")] = 1,
     shares: Annotated[
-        str, typer.Option(metavar="TRAIN,VAL", help="Of the spots in the train and val splits (places).")
+        str, typer.Option(metavar="TRAIN,VAL", help="places: of the spots in the train and val splits.")
     ] = "0.25,0.15",
+    layout: Annotated[
+        str, typer.Option(help="crossview: university-1652, sues-200 or plain-views.")
+    ] = "university-1652",
+    drone_views: Annotated[
+        int | None, typer.Option(help="crossview: drone views of a place; the layout's own number by default.")
+    ] = None,
+    altitude: Annotated[
+        str | None,
+        typer.Option(metavar="M[,M]", help="crossview: the drone's altitudes, from first to last."),
+    ] = None,
+    pitch: Annotated[float, typer.Option(help="crossview: degrees the drone looks down, 90 is straight down.")] = 50.0,
+    heading: Annotated[
+        float | None, typer.Option(help="crossview: where the drone always looks; all around by default.")
+    ] = None,
+    orthophoto: Annotated[
+        Path | None,
+        typer.Option(help="places, crossview: the whole town as a georeferenced picture, .tif (extra maps) or .png."),
+    ] = None,
 ) -> None:
     """Render a world with known coordinates: the same seed gives the same bytes."""
     from geofix.world.difficulty import difficulty as preset
 
     level = preset(difficulty)
+    day = level.day.with_settings(condition or [])
+    _check_kind(kind, {"--sweep": sweep is not None and kind != "places"})
+    _check_kind(kind, {"--orthophoto": orthophoto is not None and kind == "countries"})
     if kind == "places":
         conditions = _conditions(level, condition, sweep)
-        text = _places(out, places, seed, level, conditions, _size(size), _shares(shares), visits)
+        told = [_places(out, places, seed, level, conditions, _size(size), _shares(shares), visits)]
     elif kind == "countries":
-        text = _countries(out, places, seed, level.day.with_settings(condition or []), _size(size))
+        told = [_countries(out, places, seed, day, _size(size))]
     else:
+        flight = _flight(layout, altitude, pitch, heading)
+        told = [_crossview(out, places, seed, layout, flight, drone_views, condition or [])]
+    if orthophoto is not None:
+        told.append(_orthophoto(orthophoto, kind, places, seed, layout, _shares(shares)))
+    output.result("\n".join(told))
+
+
+def _check_kind(kind: str, unfitting: dict[str, bool]) -> None:
+    if kind not in KINDS:
         raise UsageError(f"There is no kind of world {kind!r}; known are: {', '.join(KINDS)}.")
-    output.result(text)
+    for flag, wrong in unfitting.items():
+        if wrong:
+            raise UsageError(f"{flag} does not go with --kind {kind}; leave it out, or choose another kind.")
 
 
 def _places(
@@ -82,10 +116,9 @@ def _places(
             progress=progress,
         )
     splits = [f"{name} {summary.gallery[name]} + {summary.queries[name]}" for name in summary.gallery]
-    kinds = ", ".join(f"{count} {name}" for name, count in summary.by_condition.items())
     return (
         f"{out}: a town of {summary.places} spots; gallery + query photos: {', '.join(splits)}; "
-        f"queries by condition: {kinds}"
+        f"queries by condition: {_counts(summary.by_condition)}"
     )
 
 
@@ -94,11 +127,59 @@ def _countries(out: Path, regions: int, seed: int, conditions: Conditions, size:
 
     with output.progress("rendering") as progress:
         summary = write_countries(out, regions=regions, seed=seed, conditions=conditions, size=size, progress=progress)
-    counts = [
-        ", ".join(f"{count} {name}" for name, count in sorted(found.items()))
-        for found in (summary.by_split, summary.by_country, summary.by_scene)
-    ]
-    return f"{out}: {summary.photos} photos of {summary.regions} regions; {'; '.join(counts)}"
+    parts = (summary.by_split, summary.by_country, summary.by_scene)
+    return f"{out}: {summary.photos} photos of {summary.regions} regions; {'; '.join(_counts(part) for part in parts)}"
+
+
+def _crossview(
+    out: Path, places: int, seed: int, layout: str, flight: Flight, views: int | None, settings: list[str]
+) -> str:
+    from geofix.world.writers.crossview import FLOWN, write_crossview
+
+    with output.progress("rendering") as progress:
+        summary = write_crossview(
+            out,
+            places=places,
+            seed=seed,
+            layout=layout,
+            flight=flight,
+            drone_views=views,
+            conditions=(FLOWN.with_settings(settings),),
+            progress=progress,
+        )
+    return f"{out}: {summary.layout}; places: {_counts(summary.places)}; pictures: {_counts(summary.by_view)}"
+
+
+def _flight(layout: str, altitude: str | None, pitch: float, heading: float | None) -> Flight:
+    """The layout's own flight with what was asked for."""
+    from geofix.world.writers.crossview import layout_flight
+    from geofix.world.writers.flights import Flight
+
+    own = layout_flight(layout)
+    altitudes = own.altitudes_m if altitude is None else _altitudes(altitude)
+    return Flight(altitudes, own.views, pitch, heading, own.hfov_deg, own.turns, own.level)
+
+
+def _altitudes(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"The altitudes are {text!r}; metres are expected, as in --altitude 250,120.") from error
+
+
+def _orthophoto(path: Path, kind: str, places: int, seed: int, layout: str, shares: tuple[float, float]) -> str:
+    from geofix.world.geometry.town import build_town
+    from geofix.world.writers.crossview import crossview_town
+    from geofix.world.writers.orthophoto import write_orthophoto
+
+    town = build_town(places, seed, shares=shares) if kind == "places" else crossview_town(places, seed, layout)
+    with output.progress("orthophoto") as progress:
+        made = write_orthophoto(path, town, progress=progress)
+    return f"{made.path}: {made.width}x{made.height} pixels of {made.metres_per_pixel:g} m, EPSG {made.epsg}"
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in found.items())
 
 
 def _conditions(level: Difficulty, settings: list[str] | None, sweep: str | None) -> dict[str, Conditions]:

@@ -98,9 +98,9 @@ class Shore:
     seaward_deg: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Town:
-    """A town, or a small region of a country, in the plane of one UTM zone.
+    """A town, or a small region of a country, in the plane of one UTM zone; compared and cached by identity.
 
     `seed` and `style` decide how its houses look. `hills` are the waves that make the skyline: rows of height
     (as a slope), number of waves around the horizon, and phase.

@@ -92,20 +92,27 @@ class Standpoint:
         return turned[:, 0], turned[:, 1]
 
 
-class Frame:
-    """The picture being filled: `colours`, `shade` (daylight a surface gets, about 1) and `depth_m` (along
-    the optical axis; inf for the sky).
+class Canvas:
+    """The picture being filled: `colours`, `shade` (daylight a surface gets, about 1) and `depth_m` (along the
+    optical axis; inf for the sky)."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.colours: Colours = np.zeros((rows, columns, 4), dtype=np.uint8)
+        self.shade: Plane = np.ones((rows, columns), dtype=np.float32)
+        self.depth_m: Plane = np.full((rows, columns), np.inf, dtype=np.float32)
+
+
+class Frame(Canvas):
+    """The canvas of a street view.
 
     `across` is, for every column, how far to the right a ray runs for each metre ahead; `slopes` is, for
     every row, how far up.
     """
 
     def __init__(self, camera: Camera) -> None:
+        super().__init__(camera.height, camera.width)
         self.camera = camera
-        rows, columns = camera.height, camera.width
-        self.colours: Colours = np.zeros((rows, columns, 4), dtype=np.uint8)
-        self.shade: Plane = np.ones((rows, columns), dtype=np.float32)
-        self.depth_m: Plane = np.full((rows, columns), np.inf, dtype=np.float32)
+        columns = camera.width
         centres = np.arange(columns, dtype=np.float32) + np.float32(0.5 - columns / 2)
         self.across: Line = centres / np.float32(camera.focal)
         self.slopes: Line = _slopes(camera)

@@ -127,7 +127,7 @@ def _paving(town: Town, ground: _Ground, blur: Spread) -> Planes:
         earth = flat(town.style.grass) * np.float32(0.4) + flat(town.style.paving) * np.float32(0.45)
         return np.asarray(earth + np.zeros_like(ground.along_m))
     slabs = _comb(ground.along_m, 1.1, 0.05, blur) + _comb(ground.across_m, 1.1, 0.05, blur)
-    return flat(town.style.paving) * (1 - 0.16 * np.clip(slabs, 0, 1))
+    return np.asarray(flat(town.style.paving) * (1 - 0.16 * np.clip(slabs, 0, 1)))
 
 
 def _marks(town: Town, ground: _Ground, blur: Spread) -> Plane:
@@ -139,9 +139,9 @@ def _marks(town: Town, ground: _Ground, blur: Spread) -> Plane:
         marks = np.maximum(marks, _within(np.abs(off + 0.55) - 0.06, blur))
     clear = np.clip((ground.next_m - 6.5) * 2, 0, 1) * (off < 0)
     if _rural(town):
-        return marks * clear
+        return np.asarray(marks * clear)
     zebra = _comb(ground.across_m, 1.1, 0.5, blur) * _within(np.abs(ground.next_m - 3.2) - 1.3, blur)
-    return np.maximum(zebra * _within(off + 0.3, blur), marks * clear)
+    return np.asarray(np.maximum(zebra * _within(off + 0.3, blur), marks * clear))
 
 
 def _seaside(colour: Planes, shore: Shore, here: Standpoint, patch: Patch, off_space: Plane) -> Planes:

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from geofix.shapes import Pixels
 from geofix.world.conditions import Conditions
-from geofix.world.renderer.frame import Frame, Plane, flat
+from geofix.world.renderer.frame import Canvas, Plane, flat
 from geofix.world.styles import MIXED, Style
 
 Light = Float32[np.ndarray, "3 rows columns"]
@@ -32,14 +32,14 @@ class Lamplight:
     halo: Plane
 
     @classmethod
-    def none(cls, frame: Frame) -> Lamplight:
+    def none(cls, frame: Canvas) -> Lamplight:
         """No street lamp anywhere."""
         dark = np.zeros_like(frame.shade)
         return cls(dark, dark)
 
 
 def developed(
-    frame: Frame, lamplight: Lamplight, style: Style, conditions: Conditions, rng: np.random.Generator
+    frame: Canvas, lamplight: Lamplight, style: Style, conditions: Conditions, rng: np.random.Generator
 ) -> Pixels:
     """The photo of a drawn frame: its light by day and by night, the fog, the sensor."""
     planes = np.ascontiguousarray(np.moveaxis(frame.colours, -1, 0)).astype(np.float32) * np.float32(1 / 255)

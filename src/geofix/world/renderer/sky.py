@@ -30,7 +30,8 @@ def paint_sky(frame: Frame, town: Town, rng: np.random.Generator) -> None:
 
 def _hills(slope: Spread, town: Town) -> np.ndarray:
     """Hills greener at their foot than far up, where the air between is thicker."""
-    return _HILLS + (flat(town.style.grass) - _HILLS) * np.float32(0.35) * np.exp(slope * np.float32(-9))
+    green = flat(town.style.grass) - _HILLS
+    return np.asarray(_HILLS + green * np.float32(0.35) * np.exp(slope * np.float32(-9)))
 
 
 def _skyline(bearing: Spread, town: Town) -> Spread:

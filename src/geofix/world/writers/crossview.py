@@ -1,0 +1,199 @@
+"""Places of a town from a drone, a satellite and the street, in the layouts of cross-view benchmarks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from geofix.errors import UsageError
+from geofix.photos import save_jpeg, save_png, with_gps
+from geofix.shapes import Pixels
+from geofix.world.conditions import Conditions
+from geofix.world.geometry.town import Town
+from geofix.world.renderer.above import MapCamera, render_above
+from geofix.world.renderer.street import Camera, render
+from geofix.world.writers.flights import Flight, check_altitudes, spots_near, town_with_places
+from geofix.world.writers.pictures import Picture, write_tables
+from geofix.world.writers.view_layouts import DRONE, LAYOUTS, SATELLITE, STREET, Entry, ViewLayout
+from geofix.world.writers.whole_folder import whole_folder
+
+FLOWN = Conditions(noise=0.05, occlusion=0.35)
+FROM_SPACE = Conditions(noise=0.02, occlusion=0.3, season=0.3)  # an older picture, from the end of another summer
+_FLIGHT, _PASS = datetime(2024, 6, 3, 10), datetime(2021, 9, 14, 10, 40)
+_TILE_M = 90.0
+
+
+@dataclass(frozen=True)
+class CrossviewSummary:
+    """What was written: folder, layout, places by split (distractors apart), and pictures by view."""
+
+    root: Path
+    layout: str
+    places: dict[str, int]
+    by_view: dict[str, int]
+
+    @property
+    def photos(self) -> int:
+        """Every picture rendered; some layouts have it in two folders."""
+        return sum(self.by_view.values())
+
+
+def write_crossview(
+    out: Path,
+    *,
+    places: int = 40,
+    seed: int = 0,
+    layout: str = "university-1652",
+    flight: Flight | None = None,
+    drone_views: int | None = None,
+    street_views: int = 3,
+    size: int = 256,
+    conditions: Sequence[Conditions] = (FLOWN,),
+    progress: Callable[[int, int], None] | None = None,
+) -> CrossviewSummary:
+    """Photograph `places` houses of a town from above, and from the street where the layout has that view.
+
+    `layout` is one of LAYOUTS. Each place has one satellite tile 90 m wide and the drone views of `flight`, by
+    default the layout's own with fewer views; `drone_views` is how many (of SUES-200: at every altitude). They are
+    taken under `conditions` in turn. `size` is the side of every picture in pixels. The quarters of the town are
+    the splits. Beside the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite
+    tiles) and places.csv. The folder appears only when it is whole. The same arguments give the same bytes.
+    Raises UsageError or StorageError.
+    """
+    chosen = _layout(layout)
+    flown = _flight(chosen, flight, drone_views)
+    _check(size, conditions, street_views)
+    town, found = town_with_places(chosen.quarters(places), seed)
+    check_altitudes(town, flown)
+    plan = _Plan(town, chosen, flown, street_views, size, tuple(conditions))
+    entries = chosen.entries(found)
+    shots = [picture for entry in entries for picture in plan.pictures(entry)]
+    progress = progress or (lambda _done, _total: None)
+    with whole_folder(out) as partial:
+        for folder in chosen.empty_folders(entries):
+            (partial / folder).mkdir(parents=True)
+        for done, shot in enumerate(shots, start=1):
+            _write(partial, town, shot)
+            progress(done, len(shots))
+        write_tables(partial, town, entries, shots)
+    roles, views = Counter(entry.role for entry in entries), Counter(shot.view for shot in shots)
+    return CrossviewSummary(out, layout, dict(roles), dict(views))
+
+
+def crossview_town(places: int, seed: int, layout: str) -> Town:
+    """The town that `write_crossview` photographs for the same arguments."""
+    return town_with_places(_layout(layout).quarters(places), seed)[0]
+
+
+def layout_flight(layout: str) -> Flight:
+    """The flight of a layout, as its dataset was flown, with fewer views. Raises UsageError for an unknown one."""
+    return _layout(layout).flight
+
+
+def _layout(name: str) -> ViewLayout:
+    if name not in LAYOUTS:
+        raise UsageError(f"There is no cross-view layout {name!r}; known are: {', '.join(LAYOUTS)}.")
+    return LAYOUTS[name]
+
+
+def _check(size: int, conditions: Sequence[Conditions], street_views: int) -> None:
+    if size < 16:
+        raise UsageError(f"Pictures of {size}x{size} pixels were asked for; at least 16x16 are needed.")
+    if not conditions:
+        raise UsageError("No conditions were given; at least one is needed to fly under.")
+    if street_views < 0:
+        raise UsageError(f"{street_views} street views of every place were asked for; 0 or more are expected.")
+
+
+def _flight(layout: ViewLayout, flight: Flight | None, views: int | None) -> Flight:
+    """The flight asked for, or the layout's own; whether altitudes are folders is the layout's to say."""
+    flown = replace(flight or layout.flight, level=layout.flight.level)
+    return flown if views is None else replace(flown, views=views)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is photographed of every place, and how."""
+
+    town: Town
+    layout: ViewLayout
+    flight: Flight
+    street_views: int
+    size: int
+    conditions: tuple[Conditions, ...]
+
+    def pictures(self, entry: Entry) -> Iterator[Picture]:
+        """Every picture of one place: satellite, drone, street."""
+        east, north = (round(float(part), 2) for part in entry.place.point[0])
+        tile = MapCamera.around(east, north, _TILE_M, self.size)
+        # One pass of the satellite: the same cars in every tile.
+        yield Picture(self._paths(entry, SATELLITE, 0, 0.0), SATELLITE, tile, FROM_SPACE, _PASS, self._seed(0, 0))
+        yield from self._flown(entry)
+        if self.layout.street:
+            yield from self._walked(entry)
+
+    def _flown(self, entry: Entry) -> Iterator[Picture]:
+        number = entry.place.number
+        rng = np.random.default_rng([self.town.seed, 82, number])
+        for view, camera in enumerate(self.flight.cameras(entry.place.point, self.size, rng)):
+            under = self.conditions[view % len(self.conditions)]
+            late = 11 if under.night >= 0.5 else 0
+            taken = _FLIGHT + timedelta(days=number % 60, hours=late, seconds=20 * view)
+            paths = self._paths(entry, DRONE, view % self.flight.views, camera.height_m)
+            yield Picture(paths, DRONE, camera, under, taken, self._seed(number, 1 + view))
+
+    def _walked(self, entry: Entry) -> Iterator[Picture]:
+        number = entry.place.number
+        for view, spot in enumerate(spots_near(self.town, entry.place)[: self.street_views]):
+            camera = _street_camera(self.town.spots.points[spot], entry.place.point[0], self.size)
+            taken = _FLIGHT + timedelta(days=90 + number % 60, seconds=40 * view)
+            paths = self._paths(entry, STREET, view, 0.0)
+            yield Picture(paths, STREET, camera, FLOWN, taken, self._seed(number, 10_000 + view))
+
+    def _paths(self, entry: Entry, view: str, number: int, altitude_m: float) -> tuple[str, ...]:
+        return self.layout.paths(entry, view, number, altitude_m, self.flight.altitudes_m)
+
+    def _seed(self, place: int, picture: int) -> int:
+        return int(np.random.SeedSequence([self.town.seed, 81, place, picture]).generate_state(1)[0])
+
+
+def _street_camera(spot: np.ndarray, aim: np.ndarray, size: int) -> Camera:
+    """From a photo spot in the street towards a place."""
+    east, north = (round(float(part), 2) for part in spot)
+    heading = float(np.rad2deg(np.arctan2(*(aim - spot))) % 360)
+    return Camera(east, north, 2.0, round(heading, 3) % 360, 8.0, 76.0, size, size)
+
+
+def _write(folder: Path, town: Town, shot: Picture) -> None:
+    """Render a picture once and put it wherever it belongs, a JPEG with its position."""
+    pixels = _rendered(town, shot)
+    for path in shot.paths:
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(save_png(pixels) if file.suffix == ".png" else _jpeg(town, shot, pixels))
+
+
+def _jpeg(town: Town, shot: Picture, pixels: Pixels) -> bytes:
+    encoded = save_jpeg(pixels, shot.conditions.jpeg_quality)
+    return with_gps(encoded, shot.position(town), shot.true_heading_deg(town), shot.taken.isoformat())
+
+
+def _rendered(town: Town, shot: Picture) -> Pixels:
+    if isinstance(shot.camera, Camera):
+        return render(town, shot.camera, shot.conditions, shot.seed)
+    pixels = render_above(town, shot.camera, shot.conditions, shot.seed)
+    return _from_space(pixels) if isinstance(shot.camera, MapCamera) else pixels
+
+
+def _from_space(pixels: Pixels) -> Pixels:
+    """What 500 km of air and a satellite's optics do: less contrast, a blue cast, a blur of about a pixel."""
+    wide = np.pad(pixels.astype(np.float32), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = (wide[:-2] + 2 * wide[1:-1] + wide[2:]) / 4
+    soft = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+    cast = np.array([0.97, 1.0, 1.04], dtype=np.float32)
+    return np.asarray(np.clip(16.5 + np.float32(0.88) * soft * cast, 0, 255), dtype=np.uint8)
