@@ -10,7 +10,8 @@ import torch
 
 import toy_places
 from geofix import losses, recipes
-from geofix.augment import augmented, augments
+from geofix.augment.steps import Setting
+from geofix.augment.strengths import all_changed, changes_all
 from geofix.data import deep_vg
 from geofix.data.batches import Batches, triplet_batches
 from geofix.data.classes import PlacePhotos, place_photos
@@ -21,6 +22,7 @@ from geofix.learn.triplets import TripletLesson
 from geofix.photos import Photo, save_jpeg
 from geofix.positions import Position
 from geofix.recipes import Recipe
+from geofix.transforms import Preprocess
 from toy_places import blobs
 
 
@@ -144,26 +146,30 @@ def recipe_with(*settings: str) -> Recipe:
     return recipes.with_settings(recipes.load("resnet18-gem"), list(settings))
 
 
+def changed(pixels: torch.Tensor, recipe: Recipe, seed: int) -> torch.Tensor:
+    return all_changed(pixels, PLACES, recipe, Setting(0, Preprocess((48, 64), (0.5,) * 3, (0.2,) * 3)), seed)
+
+
 @pytest.fixture
 def pixels() -> torch.Tensor:
     return torch.from_numpy(np.stack([blobs(n) for n in range(4)])).permute(0, 3, 1, 2)
 
 
 def test_nothing_is_changed_unless_asked(pixels: torch.Tensor) -> None:
-    assert not augments(recipe_with())
-    assert torch.equal(augmented(pixels, PLACES, recipe_with(), 0), pixels)
+    assert not changes_all(recipe_with())
+    assert torch.equal(changed(pixels, recipe_with(), 0), pixels)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_change_changes_and_hangs_on_the_seed_alone(pixels: torch.Tensor, change: str) -> None:
     recipe = recipe_with(change)
-    assert augments(recipe)
+    assert changes_all(recipe)
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    made = [augmented(pixels, PLACES, recipe, seed) for seed in range(6)]
+    made = [changed(pixels, recipe, seed) for seed in range(6)]
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(one.shape == pixels.shape and one.dtype == torch.uint8 for one in made)
-    assert torch.equal(augmented(pixels, PLACES, recipe, 4), made[4])
+    assert torch.equal(changed(pixels, recipe, 4), made[4])
     assert any(not torch.equal(one, pixels) for one in made)
     assert any(not torch.equal(one, made[0]) for one in made[1:])
 
@@ -172,7 +178,7 @@ def test_a_place_is_mirrored_as_a_whole(pixels: torch.Tensor) -> None:
     recipe = recipe_with("augment_flip=true")
     seen = set()
     for seed in range(12):
-        made = augmented(pixels, PLACES, recipe, seed)
+        made = changed(pixels, recipe, seed)
         mirrored = [torch.equal(one, photo.flip(2)) for one, photo in zip(made, pixels, strict=True)]
         assert mirrored[0] == mirrored[1]
         assert mirrored[2] == mirrored[3]

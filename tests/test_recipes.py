@@ -1,12 +1,13 @@
 """Recipes: what is accepted, what is refused and how the refusal helps."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from geofix import recipes
 from geofix.errors import RecipeError
-from geofix.recipes import Recipe
+from geofix.recipes import AugmentName, Recipe
 
 NAMES = recipes.names()
 
@@ -38,6 +39,7 @@ def test_yaml_round_trip_of_every_field_changed() -> None:
         batch_norm="frozen", optimizer="sgd", schedule="cosine", warmup_steps=4, patience=2, choose_on="val",
         block_share=0.4, accumulate=2, train_precision="bf16", channels_last=False, augment_colour=0.1,
         augment_crop=0.5, augment_perspective=0.2, augment_erase=0.3, augment_flip=True,
+        augment=("occlusion", "night"), augment_as="coded", steps=(2,), steps_by="resize", join="tile",
     )  # fmt: skip
     assert recipes.parse(recipe.to_yaml(), "again") == recipe
     assert all(getattr(recipe, name) != field.default for name, field in Recipe.model_fields.items() if name != "task")
@@ -88,6 +90,34 @@ def test_settings_apply_in_order_and_leave_the_recipe_as_it_was() -> None:
     recipe = Recipe()
     changed = recipes.with_settings(recipe, ["seed=1", " seed =2", "projection=null"])
     assert (recipe.seed, changed.seed, changed.projection) == (0, 2, None)
+
+
+@pytest.mark.parametrize("name", get_args(AugmentName))
+def test_every_augmentation_can_be_set(name: str) -> None:
+    for written in (f"augment=[{name}]", f"augment={name}"):
+        assert recipes.with_settings(Recipe(), [written]).augment == (name,)
+
+
+def test_augmentations_in_the_order_written() -> None:
+    recipe = recipes.with_settings(Recipe(), ["augment=[occlusion, night]", "augment_as=coded"])
+    assert recipe.augment == ("occlusion", "night")
+    assert recipes.with_settings(recipe, ["augment=[]"]).augment == ()
+
+
+def test_augmentations_that_are_not_there() -> None:
+    with pytest.raises(
+        RecipeError, match=r"augment to \['nigth'\]: .*'nigth' \(did you mean 'night'\?\); known are: night, "
+    ):
+        recipes.with_settings(Recipe(), ["augment=[nigth]"])
+    with pytest.raises(RecipeError, match="did you mean 'martin-colour-3'"):
+        recipes.parse("augment: [night, martin-color-3]", "x.yaml")
+    with pytest.raises(RecipeError, match="named once or not at all"):
+        recipes.with_settings(Recipe(), ["augment=[night, night]"])
+    for wrong in ("augment=3", "augment=[3]", "augment=[[night]]", "augment=null", "augment={night: 1}"):
+        with pytest.raises(RecipeError, match="--set sets augment"):
+            recipes.with_settings(Recipe(), [wrong])
+    with pytest.raises(RecipeError, match="--set sets augment_as"):
+        recipes.with_settings(Recipe(), ["augment_as=meant"])
 
 
 def test_a_setting_without_an_equals_sign() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -254,6 +255,33 @@ def test_a_killed_training_ends_with_the_same_bits(toy: Dataset, tmp_path: Path,
     assert again.fingerprint == whole.fingerprint
     for one, other in zip(rows(tmp_path / "run"), rows(tmp_path / "whole"), strict=True):
         assert {k: v for k, v in one.items() if k != "seconds"} == {k: v for k, v in other.items() if k != "seconds"}
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine_rounds"])
+def test_a_killed_training_with_a_schedule_by_rounds(toy: Dataset, tmp_path: Path, schedule: str) -> None:
+    recipe = small(f"schedule={schedule}", "optimizer=asgd", "epochs=3", "patience=9")
+    whole = train(recipe, toy, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(recipe, toy, tmp_path / "run", progress=killed_at(6))
+    assert train(recipe, toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
+
+
+def test_the_plateau_lowers_the_rate_after_two_rounds_without_a_lower_loss(toy: Dataset, tmp_path: Path) -> None:
+    """A rate too small to learn anything: the loss stands still, and each patience of one round costs a tenth."""
+    recipe = small("schedule=plateau", "learning_rate=1e-6", "epochs=6", "patience=9", "batch_norm=frozen")
+    train(recipe, toy, tmp_path / "run")
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path / "run")[1:]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.2 * rates[0]
+
+
+def test_the_cosine_by_rounds_follows_its_formula(toy: Dataset, tmp_path: Path) -> None:
+    recipe = small("schedule=cosine_rounds", "epochs=3", "patience=9")
+    train(recipe, toy, tmp_path / "run")
+    rounds = 2  # of an epoch: the toy has 4 queries to learn from, a mining every 2; the last rate is logged
+    for epoch, row in enumerate(rows(tmp_path / "run")[1:], start=1):
+        expected = 1e-3 * (1 + math.cos(math.pi * (rounds * epoch - 1) / (rounds * 3))) / 2
+        assert float(row["learning_rate"]) == pytest.approx(expected)
 
 
 def test_killed_before_the_scores(toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

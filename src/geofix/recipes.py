@@ -9,7 +9,7 @@ import difflib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -22,6 +22,18 @@ L2Where = Literal["before_pool", "after_pool", "none"]
 Precision = Literal["fp32", "bf16"]
 LossName = Literal["triplet", "sare_ind", "sare_joint", "multi_similarity"]
 Mining = Literal["partial", "full", "random"]
+# The papers' changes to queries; what each does is in `augment.papers`.
+AugmentName = Literal[
+    "night", "martin-colour-1", "martin-colour-2", "martin-colour-3", "martin-colour-3-inside", "martin-colour-4",
+    "martin-colour-5", "martin-colour-6", "perspective-fill", "perspective-crop", "martin-perspective-1",
+    "martin-perspective-2", "martin-perspective-3", "martin-perspective-4", "martin-perspective-5",
+    "martin-perspective-6", "occlusion",
+]  # fmt: skip
+AugmentAs = Literal["described", "coded"]
+Stepping = Literal["skip", "resize"]
+Joining = Literal["concat", "tile", "average"]
+
+_LEAST_STEPPED = 32  # pixels of the shorter side that a trunk can still make a map of
 
 
 class Recipe(BaseModel):
@@ -46,6 +58,9 @@ class Recipe(BaseModel):
     rmac_levels: int = Field(default=3, ge=1)
     l2: L2Where = "before_pool"  # L2 over channels before pooling (the papers), or over the descriptor after
     scales: tuple[float, ...] = (1.0,)  # of the image; the maps of all are pooled together
+    steps: tuple[int, ...] = ()  # smaller images beside it, of every step-th row and column
+    steps_by: Stepping = "skip"  # leave pixels out (the papers' code), or filter and resize
+    join: Joining = "concat"  # the maps of all sizes: side by side, the papers' naive average, or place by place
     whiten_directions: int = Field(default=0, ge=0)  # which learned whitening may shrink; 0 leaves it out
     whiten_floor: float = Field(default=0.3, gt=0)  # the larger, the gentler
     projection: int | None = Field(default=None, ge=1)  # length after a linear layer and L2; none leaves it out
@@ -75,10 +90,11 @@ class Recipe(BaseModel):
 
     frozen_through: str | None = None  # the last part of the backbone that is not trained; none trains all
     batch_norm: Literal["train", "frozen"] = "train"  # statistics from each batch (the papers), or as they came
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "asgd"] = "adam"
     learning_rate: float = Field(default=1e-5, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "cosine"] = "constant"  # of the learning rate over the whole training
+    # the last two change it between minings, as the papers: plateau to a tenth where the loss stands still for two
+    schedule: Literal["constant", "cosine", "cosine_rounds", "plateau"] = "constant"  # of the learning rate
     warmup_steps: int = Field(default=0, ge=0)
     epochs: int = Field(default=0, ge=0)  # 0 writes the untrained run
     patience: int = Field(default=3, ge=1)  # epochs without a better R@5 where weights are chosen before it stops
@@ -93,6 +109,8 @@ class Recipe(BaseModel):
     augment_perspective: float = Field(default=0.0, ge=0, le=1)  # distortion
     augment_erase: float = Field(default=0.0, ge=0, le=1)  # probability that a rectangle is blotted out
     augment_flip: bool = False  # mirror all photos of a place, or none
+    augment: tuple[AugmentName, ...] = ()  # the papers' changes to queries alone, by name, in the papers' order
+    augment_as: AugmentAs = "described"  # as the paper describes them, or as its program did them
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -108,12 +126,36 @@ class Recipe(BaseModel):
             raise ValueError("rows and columns must be 32..4096")
         return value
 
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _augmentations(cls, value: object) -> object:
+        """Accept one name as well as a list, and tell the nearest of an unknown one."""
+        names, known = [value] if isinstance(value, str) else value, get_args(AugmentName)
+        if not isinstance(names, list | tuple):
+            raise ValueError("names of augmentations are written in a list, for example [night, occlusion]")
+        for name in names:
+            if name not in known:
+                close = _nearest(str(name), known)
+                raise ValueError(f"there is no augmentation {name!r}{close}; known are: {', '.join(known)}")
+        if len(set(names)) < len(names):
+            raise ValueError("an augmentation is named once or not at all")
+        return tuple(names)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         """Refuse what cannot work before hours are spent on it."""
         if not self.scales or any(not 0.25 <= scale <= 4 for scale in self.scales):
             raise ValueError("scales are one or more factors of 0.25..4")
-        if len(self.scales) > 1 and self.pooling == "rmac":
+        if self.warmup_steps and self.schedule in ("cosine_rounds", "plateau"):
+            raise ValueError(f"{self.schedule} changes the rate between rounds and has no warm-up; leave it out")
+        if any(step < 2 for step in self.steps):
+            raise ValueError("steps are whole numbers from 2; a step of 1 is the image itself")
+        if self.steps and max(self.steps) * _LEAST_STEPPED > min(self.image_size):
+            raise ValueError(
+                f"a step of {max(self.steps)} leaves {min(self.image_size) // max(self.steps)} of "
+                f"{min(self.image_size)} pixels; {_LEAST_STEPPED} are needed, choose smaller steps or larger images"
+            )
+        if self.pooling == "rmac" and self.join == "concat" and len(self.scales) + len(self.steps) > 1:
             raise ValueError("rmac pools squares of one map and cannot pool several scales together; choose one scale")
         if self.learn == "pairs" and not self.whiten_directions:
             raise ValueError("learning from pairs learns the whitening and nothing else; set whiten_directions too")
@@ -158,6 +200,39 @@ def load(name_or_path: str) -> Recipe:
             f"built in are: {', '.join(sorted(built_in))}. A path to a .yaml file works too."
         )
     return parse(built_in[name_or_path].read_text(encoding="utf-8"), f"recipe {name_or_path}")
+
+
+def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
+    """The maps of a grid, keys of a recipe to lists of values, and where they are from.
+
+    A YAML file, or the name of a built-in grid. Raises RecipeError for what is none.
+    """
+    path = Path(name_or_path)
+    grids = _built_in("grids")
+    if path.suffix in {".yaml", ".yml"} or is_file(path):
+        try:
+            text, where = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"Grid {path} cannot be read ({error}).") from error
+    elif name_or_path in grids:
+        text, where = grids[name_or_path].read_text(encoding="utf-8"), f"grid {name_or_path}"
+    else:
+        raise RecipeError(
+            f"There is no grid named {name_or_path!r}{_nearest(name_or_path, grids)}; "
+            f"built in are: {', '.join(sorted(grids))}. A path to a .yaml file works too."
+        )
+    try:
+        parts = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is not valid YAML ({_one_line(error)}).") from error
+    parts = [parts] if isinstance(parts, dict) else parts
+    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
+        raise RecipeError(f"{where} is no grid; it maps keys of a recipe to lists of values.")
+    for part in parts:
+        for key, values in part.items():
+            if not isinstance(values, list) or not values:
+                raise RecipeError(f"{where} gives {key!r} the value {values!r}; a list of values is expected.")
+    return parts, where
 
 
 def names() -> list[str]:
@@ -212,10 +287,12 @@ def _nearest(name: str, known: object) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _built_in() -> dict[str, Traversable]:
+def _built_in(kind: str = "") -> dict[str, Traversable]:
     """The shipped recipe files by name, from the wheel or, in a checkout, from the folder `recipes`."""
     packaged = resources.files("geofix") / "builtin_recipes"
     folder: Traversable = packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
+    if kind:
+        folder = folder / kind
     if not folder.is_dir():
         return {}
     return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}

@@ -1,6 +1,6 @@
 """Names for the tensors of the encoders; the tests check them at every call."""
 
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 Images = Float[Tensor, "n 3 h w"]
@@ -12,8 +12,14 @@ ScaledImages = Float[Tensor, "n 3 rows columns"]
 PixelBatch = UInt8[Tensor, "n 3 h w"]
 """Photos as decoded, 0..255."""
 
+AnyPhotos = Shaped[Tensor, "*photos 3 h w"]
+"""Photos as decoded or normalised; one, or any number."""
+
 Maps = Float[Tensor, "n c rows columns"]
 """What a backbone makes of images: c channels over a coarse grid."""
+
+MapsOfAnySize = Float[Tensor, "n c _ _"]
+"""Maps among others over finer or coarser grids."""
 
 Pooled = Float[Tensor, "n d"]
 """What a pooling makes of maps."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from geofix.augment.claims import surprises
+from geofix.augment.strengths import changes_all
 from geofix.data.blocks import cut_block
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import PhotoError, RecipeError, UsageError
@@ -96,6 +98,7 @@ def _learned(
     untrained = Run(out, copy.deepcopy(encoder), "untrained")
     mark = benchmark(dataset.splits[chosen_on])
     lesson, key = _lesson(recipe, dataset.splits["train"], say), _key(recipe, dataset, mark)
+    say += _augmentation_said(encoder)
     if not is_helper():
         write_atomically(out / RECIPE, recipe.to_yaml())
     if lesson is None:
@@ -133,6 +136,14 @@ def _lesson(recipe: Recipe, split: Split, say: list[str]) -> Lesson | None:
     return ClassLesson(recipe, split, say) if recipe.learn == "classes" else TripletLesson(recipe, split, say)
 
 
+def _augmentation_said(encoder: Encoder) -> list[str]:
+    """What the recipe's augmentations do that their names do not say, or that none is used."""
+    recipe = encoder.recipe
+    if recipe.learn == "pairs" and (recipe.augment or changes_all(recipe)):
+        return ["Pairs are learned from photos as they are; what the recipe says of augmentation is not used."]
+    return [f"Augmentation: {warning}" for warning in surprises(recipe, encoder.preprocess)]
+
+
 def _parts(recipe: Recipe, dataset: Dataset) -> dict[str, Split]:
     """What is learned from ("train"), where weights are chosen ("block" or "val"), and val for the report."""
     whole = replace(_training_split(dataset), name="train")
@@ -166,7 +177,8 @@ def _started(recipe: Recipe, weights: Path | None, say: list[str]) -> Encoder:
             )
         encoder = build(recipe, pretrained=recipe.pretrained == "imagenet")
         if recipe.pretrained == "none":
-            say.append(f"The trunk starts from random weights (seed {recipe.seed}); nothing was learned.")
+            before = " before" if recipe.epochs else ""
+            say.append(f"The trunk starts from random weights (seed {recipe.seed}); nothing was learned{before}.")
         return encoder
     encoder = build(recipe, pretrained=False)
     coverage = load_trunk_weights(encoder.trunk, weights)

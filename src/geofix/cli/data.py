@@ -1,4 +1,4 @@
-"""geofix data check; geofix data world is in cli/world.py."""
+"""geofix data check; data world and data preview are in files of their own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from geofix.cli import output
+from geofix.cli.preview import preview
 from geofix.cli.world import world
 from geofix.errors import PhotoError
 
 app = typer.Typer(help="Look at data, and make some.", no_args_is_help=True, rich_markup_mode=None)
 app.command()(world)
+app.command()(preview)
 
 
 @app.command()

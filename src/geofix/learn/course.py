@@ -200,6 +200,7 @@ class _Watch(Callback):
         else:
             self.partial = (learner.loss_sum, learner.loss_steps, learner.false_negatives)
         learner.false_negatives = 0
+        learner.end_round()
         trainer.save_checkpoint(self.out / CHECKPOINT)
         if self.after_epoch and trainer.is_global_zero:
             self.after_epoch()

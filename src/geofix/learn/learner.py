@@ -10,10 +10,17 @@ import pytorch_lightning as lightning
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, SequentialLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 from torch.utils.data import DataLoader
 
-from geofix.augment import augmented, augments
+from geofix.augment.prepare import prepared
 from geofix.data.batches import Batch
 from geofix.encode import Inference, encode_chunk
 from geofix.errors import PhotoError, RecipeError, TrainingError
@@ -22,7 +29,6 @@ from geofix.models.backbones import parts_through
 from geofix.models.encoder import Encoder
 from geofix.recipes import Recipe
 from geofix.tensors import Descriptors, Images, Loss
-from geofix.transforms import normalised
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, done, total) now and then."""
@@ -45,6 +51,8 @@ class Learner(lightning.LightningModule):
         self.false_negatives = 0  # in this epoch, by the audit
         self.loss_sum, self.loss_steps = 0.0, 0  # of this epoch
         self.unreadable: list[PhotoError] = []
+        self.between_rounds: CosineAnnealingLR | ReduceLROnPlateau | None = None
+        self._schedule_state: dict[str, Any] | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -74,11 +82,9 @@ class Learner(lightning.LightningModule):
         self.unreadable += [error for error in batch.errors if str(error) not in {str(e) for e in self.unreadable}]
         if not len(batch.pixels):
             return self._nothing()
-        pixels = batch.pixels
-        if augments(self.recipe):
-            seed = (self.recipe.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch.number
-            pixels = augmented(pixels, batch.places, self.recipe, seed % 2**63)
-        loss = self.lesson.loss(self(normalised(pixels, self.encoder.preprocess)), batch.places)
+        seed = (self.recipe.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch.number
+        images = prepared(batch.pixels, batch.places, self.recipe, self.encoder.preprocess, seed % 2**63)
+        loss = self.lesson.loss(self(images), batch.places)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(f"The loss became {value} in step {self.loss_steps + 1} of the epoch")
@@ -103,16 +109,31 @@ class Learner(lightning.LightningModule):
         """The recipe's optimizer over what is trained, and its schedule, step by step."""
         optimizer = _optimizer(self.recipe, [p for p in self.encoder.parameters() if p.requires_grad])
         steps = -(-self.lesson.steps * self.lesson.rounds // self.recipe.accumulate) * self.recipe.epochs
+        self.between_rounds = _between_rounds(self.recipe, optimizer, self.lesson.rounds * self.recipe.epochs)
+        if self.between_rounds is not None:
+            if self._schedule_state is not None:
+                self.between_rounds.load_state_dict(self._schedule_state)
+            return optimizer
         schedule = _schedule(self.recipe, optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def end_round(self) -> None:
+        """The learning rate's change between two rounds, before the checkpoint is written."""
+        if isinstance(self.between_rounds, ReduceLROnPlateau):
+            self.between_rounds.step(self.loss_sum / max(self.loss_steps, 1))
+        elif self.between_rounds is not None:
+            self.between_rounds.step()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The lesson's state goes along."""
+        """The lesson's state goes along, and the schedule's."""
         checkpoint["lesson"] = self.lesson.state()
+        if self.between_rounds is not None:
+            checkpoint["between_rounds"] = self.between_rounds.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The lesson goes on from there."""
         self.lesson.restore(checkpoint["lesson"])
+        self._schedule_state = checkpoint.get("between_rounds")  # there is no optimizer yet to make the schedule for
 
 
 def freeze(encoder: Encoder) -> None:
@@ -130,8 +151,20 @@ def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> Optimizer:
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
+    if recipe.optimizer == "asgd":
+        return torch.optim.ASGD(parameters, lr=rate, weight_decay=decay)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, lr=rate, weight_decay=decay)
+
+
+def _between_rounds(recipe: Recipe, optimizer: Optimizer, rounds: int) -> CosineAnnealingLR | ReduceLROnPlateau | None:
+    """The papers' schedules (Martin Garre et al., section IV-C): stepped after each of the rounds of an epoch, the
+    plateau on the running mean of the epoch's loss."""
+    if recipe.schedule == "cosine_rounds":
+        return CosineAnnealingLR(optimizer, rounds)
+    if recipe.schedule == "plateau":
+        return ReduceLROnPlateau(optimizer, factor=0.1, patience=1, threshold=0.005)
+    return None
 
 
 def _schedule(recipe: Recipe, optimizer: Optimizer, steps: int) -> LRScheduler:

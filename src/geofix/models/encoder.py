@@ -7,10 +7,11 @@ from torch import nn
 from torch.nn import functional
 
 from geofix.models.backbones import open_trunk
+from geofix.models.multiscale import every_size, joined
 from geofix.models.pooling import MAC, RMAC, GeM, NetVLAD, SPoC
 from geofix.models.whitening import LearnedWhitening
 from geofix.recipes import Recipe
-from geofix.tensors import Descriptors, Images, Maps, ScaledImages
+from geofix.tensors import Descriptors, Images, Maps
 from geofix.transforms import Preprocess
 
 
@@ -39,16 +40,8 @@ class Encoder(nn.Module):
         return self.head(self.maps(images))
 
     def maps(self, images: Images) -> Maps:
-        """What the trunk makes of images; with several scales the places of all their maps in one row (n, c, m, 1).
-
-        Pooling such a row is the "concat" of Atadjanov et al., section III-C, on scaled images instead of skipped
-        positions.
-        """
-        if self.recipe.scales == (1.0,):
-            maps: Maps = self.trunk(images)
-            return maps
-        rows = [self.trunk(_scaled(images, scale)).flatten(2) for scale in self.recipe.scales]
-        return torch.cat(rows, dim=2).unsqueeze(3)
+        """What the trunk makes of images at every size the recipe names, joined as it says."""
+        return joined([self.trunk(one) for one in every_size(images, self.recipe)], self.recipe.join)
 
     def head(self, maps: Maps) -> Descriptors:
         """Everything after the trunk, in the precision of `maps`."""
@@ -74,13 +67,6 @@ def build(recipe: Recipe, *, pretrained: bool) -> Encoder:
         torch.manual_seed(recipe.seed)
         trunk = open_trunk(recipe.backbone, recipe.cut, pretrained=pretrained)
         return Encoder(recipe, trunk).eval()
-
-
-def _scaled(images: Images, scale: float) -> ScaledImages:
-    if scale == 1.0:
-        return images
-    size = [round(side * scale) for side in images.shape[-2:]]
-    return functional.interpolate(images, size, mode="bilinear", antialias=scale < 1)
 
 
 def _pooling(recipe: Recipe, channels: int) -> GeM | MAC | SPoC | RMAC | NetVLAD:
