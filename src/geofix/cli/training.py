@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from geofix.cli.output import table
 from geofix.files import is_file, write_atomically
+from geofix.grid import CellResult
 from geofix.learn.course import CURVES, METRICS
 from geofix.models.runs import SCORES
 
@@ -41,6 +43,44 @@ def draw_curves(out: Path, measured_on: str) -> None:
         best = json.loads((out / SCORES).read_text(encoding="utf-8")).get("training", {}).get("best_epoch")
     picture = learning_curves((out / METRICS).read_text(encoding="utf-8"), measured_on=measured_on, best_epoch=best)
     write_atomically(out / CURVES, picture)
+
+
+def shown_grid(results: Sequence[CellResult]) -> str:
+    """A table of the cells, the best on the split where weights are chosen first; failed ones last."""
+    done = sorted((one for one in results if not one.problem), key=lambda one: _reached(one)[::-1], reverse=True)
+    header = ["cell, percent [95 %]", "R@1", "R@5", "R@5 untrained", "best epoch"]
+    rows = [_grid_row(one) for one in done]
+    rows += [[one.cell.name, "failed", "", "", ""] for one in results if one.problem]
+    chosen_on = results[0].chosen_on
+    return f"{table(header, rows)}\nmeasured on the {chosen_on}, where the weights of each cell were chosen too"
+
+
+def draw_grid(path: Path, results: Sequence[CellResult]) -> None:
+    """Draw R@5 of every cell with its interval; nothing where all failed."""
+    from geofix.reports.curves import grid_picture
+
+    done = [one for one in results if not one.problem]
+    if done:
+        reached = {one.cell.name: _interval(one) for one in done}
+        untrained = done[0].splits[done[0].chosen_on]["untrained"]["recall"]["5"]
+        write_atomically(path, grid_picture(reached, untrained, f"R@5 on the {done[0].chosen_on}, percent"))
+
+
+def _interval(one: CellResult) -> tuple[float, float, float]:
+    trained = one.splits[one.chosen_on]["trained"]
+    low, high = trained["recall_ci95"]["5"]
+    return trained["recall"]["5"], low, high
+
+
+def _reached(one: CellResult) -> tuple[float, float]:
+    recall = one.splits[one.chosen_on]["trained"]["recall"]
+    return recall["1"], recall["5"]
+
+
+def _grid_row(one: CellResult) -> list[str]:
+    split = one.splits[one.chosen_on]
+    cells = [_cell(split["trained"], "1"), _cell(split["trained"], "5"), _cell(split["untrained"], "5")]
+    return [one.cell.name, *cells, str(one.best_epoch)]
 
 
 def _row(name: str, split: dict[str, Any]) -> list[str]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geofix.cli import output
-from geofix.errors import GeofixError, PhotoError, UsageError
+from geofix.errors import GeofixError, PhotoError, TrainingError, UsageError
 
 if TYPE_CHECKING:
+    from geofix.data.places import Dataset
     from geofix.evaluate import Scores
     from geofix.fixes import Fix
     from geofix.models.runs import Run
-    from geofix.recipes import Precision
+    from geofix.recipes import Precision, Recipe
 
 DATA = "A dataset folder or a geotagged CSV."
 PRECISION = "Arithmetic of the trunk: fp32 or bf16 (faster where the processor has it); the recipe's by default."
@@ -51,6 +52,10 @@ def train(
         bool, typer.Option("--resume", help="Go on with a stopped training, or begin where there is none.")
     ] = False,
     devices: Annotated[int, typer.Option(help="GPUs to train on (or processes, where there is no GPU).")] = 1,
+    grid: Annotated[
+        str | None,
+        typer.Option(help="A YAML file, or the name of a built-in grid: train every combination of its settings."),
+    ] = None,
 ) -> None:
     """Train the encoder of a recipe on a dataset and write its run folder; --epochs 0 writes it untrained."""
     from geofix import recipes
@@ -68,6 +73,9 @@ def train(
     if epochs is not None:
         chosen = recipes.with_settings(chosen, [f"epochs={epochs}"])
     dataset = open_dataset(data) if data else None
+    if grid is not None:
+        _train_grid(chosen, grid, dataset, out, weights, resume, devices)
+        return
     told: list[str] = []
     errors: list[PhotoError] = []
 
@@ -96,6 +104,24 @@ def train(
     summary = f"{out}: {run.name}, {run.encoder.descriptor_length} numbers a photo"
     output.result(f"{table}\n{summary}" if table else summary)
     output.finish(errors)
+
+
+def _train_grid(
+    recipe: Recipe, grid: str, dataset: Dataset | None, out: Path, weights: Path | None, resume: bool, devices: int
+) -> None:
+    from geofix.cli.training import draw_grid, shown_grid
+    from geofix.grid import PICTURE, read_grid, train_grid
+
+    if dataset is None:
+        raise UsageError("A grid is trained on photos; name a dataset with --data DIR.")
+    if devices != 1:
+        raise UsageError("A grid is trained on one device; leave --devices out.")
+    cells = read_grid(recipe, grid)
+    with output.steps() as progress:
+        results = train_grid(cells, dataset, out, weights=weights, resume=resume, progress=progress)
+    draw_grid(out / PICTURE, results)
+    output.result(shown_grid(results))
+    output.finish([TrainingError(f"{one.cell.name}: {one.problem}") for one in results if one.problem])
 
 
 def evaluate(
@@ -278,7 +304,7 @@ def _located(
     paths: list[Path], atlas: Path, near: str | None, min_confidence: float | None, precision: Precision | None
 ) -> list[Fix]:
     from geofix.atlas.store import Atlas
-    from geofix.locate import MIN_CONFIDENCE, Near
+    from geofix.locate import Near
     from geofix.locate import locate as run_locate
 
     circle = Near.parse(near) if near else None
@@ -287,7 +313,7 @@ def _located(
             paths,
             Atlas.open(atlas),
             near=circle,
-            min_confidence=MIN_CONFIDENCE if min_confidence is None else min_confidence,
+            min_confidence=min_confidence,
             precision=precision,
             progress=progress,
         )

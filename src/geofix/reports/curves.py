@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from io import BytesIO, StringIO
 
 from matplotlib.axes import Axes
@@ -63,6 +64,24 @@ def sweep_curves(sweep: Sweep, title: str) -> bytes:
     axes.set_ylim(0, 102)
     axes.set_title(title, color=_INK, fontsize=10, loc="left")
     _plain(axes, sweep.factor)
+    return _png(figure)
+
+
+def grid_picture(reached: Mapping[str, tuple[float, float, float]], untrained: float, title: str) -> bytes:
+    """A PNG with a line for each cell of a grid: recall and the ends of its interval (fractions), best on top; a
+    dotted line marks the untrained encoder."""
+    order = sorted(reached, key=lambda name: reached[name][0])
+    figure = Figure(figsize=(7, 0.9 + 0.28 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    for row, name in enumerate(order):
+        value, low, high = (100 * part for part in reached[name])
+        axes.plot([low, high], [row, row], color=_FIRST, linewidth=1.4, alpha=0.45)
+        axes.plot([value], [row], color=_FIRST, marker="o", markersize=4)
+    axes.axvline(100 * untrained, color=_INK, linewidth=0.7, linestyle=":")
+    axes.set_yticks(range(len(order)), order)
+    axes.set_title(title, color=_INK, fontsize=10, loc="left")
+    _plain(axes, "dotted: untrained")
+    axes.grid(axis="y", visible=False)
     return _png(figure)
 
 
