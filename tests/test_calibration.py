@@ -114,6 +114,52 @@ def test_nothing_is_learned_where_all_or_none_are_right(error_m: float) -> None:
     assert calibrate(evidence, np.full(100, error_m), "all alike") is None
 
 
+def strangers(count: int, seed: int) -> np.ndarray:
+    """Evidence of photos whose place is not in the atlas: weak, and farther away than any other."""
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.uniform(0.1, 0.7, count), rng.normal(0.05, 0.05, count), rng.normal(1.3, 0.1, count)], axis=1)
+
+
+def test_strangers_lower_the_confidence_of_evidence_like_theirs_and_of_no_other() -> None:
+    evidence, errors_m = photos(1000, 0)
+    known = calibrate(evidence, errors_m, "made up")
+    taught = calibrate(evidence, errors_m, "made up", strangers=strangers(1000, 1))
+    assert known is not None and taught is not None
+    like_theirs = (0.6, 0.05, 1.3)
+    assert taught.confidence(like_theirs) < 0.5 * known.confidence(like_theirs)
+    assert taught.confidence((0.95, 0.95, 0.05)) > 0.9
+    assert taught.right == known.right
+    assert taught.sample == known.sample
+
+
+def test_strangers_count_as_one_in_ten_however_many_there_are() -> None:
+    evidence, errors_m = photos(1000, 0)
+    few, many = (calibrate(evidence, errors_m, "made up", strangers=strangers(n, 1)) for n in (300, 3000))
+    assert few is not None and many is not None
+    for share in (0.2, 0.5, 0.8):
+        at = (share, share, 1 - share)
+        assert few.confidence(at) == pytest.approx(many.confidence(at), abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_confidence_is_the_share_of_right_answers_where_one_in_ten_is_a_stranger(seed: int) -> None:
+    made = calibrate(*photos(1000, seed), "made up", strangers=strangers(500, seed))
+    assert made is not None
+    evidence, errors_m = photos(3600, 500 + seed)
+    asked = np.concatenate([evidence, strangers(400, 700 + seed)])
+    right = np.concatenate([errors_m <= 25, np.zeros(400, dtype=bool)])
+    confidences = np.array([made.confidence(tuple(row)) for row in asked.tolist()])
+    for low in (0.0, 0.25, 0.5, 0.75):
+        part = (confidences >= low) & (confidences < low + 0.25)
+        assert right[part].mean() == pytest.approx(confidences[part].mean(), abs=0.12)
+
+
+def test_all_right_is_enough_where_strangers_show_what_wrong_looks_like() -> None:
+    evidence, _ = photos(100, 0)
+    assert calibrate(evidence, np.full(100, 3.0), "all right", strangers=strangers(100, 1)) is not None
+    assert calibrate(evidence, np.full(100, 900.0), "all wrong", strangers=strangers(100, 1)) is None
+
+
 def test_evidence_that_never_varies_is_borne() -> None:
     evidence, errors_m = photos(200, 0)
     evidence[:, 1] = 1.0

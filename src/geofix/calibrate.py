@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from geofix.atlas.calibration import Calibration, calibrate
+from geofix.atlas.calibration import RIGHT_WITHIN_M, Calibration, calibrate
 from geofix.atlas.consensus import LINK_M, MATCHES, consensus
 from geofix.atlas.store import Atlas, Rows
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, DataError, PhotoError
 from geofix.files import absolute
 from geofix.photos import Photo
-from geofix.positions import geodesic_m, latlons
+from geofix.positions import geodesic_m, latlons, within_m
 from geofix.recipes import Precision
 from geofix.search import nearest_without
-from geofix.shapes import Distances, LatLons, Neighbours
+from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
 
+STRANGER_M = 2 * LINK_M  # with all photos this near taken out, the atlas does not know a place
 _SAMPLE = 1000  # photos of that number know a 90 % quantile to about 2 %
 
 
@@ -38,7 +39,7 @@ def on_itself(rows: Rows) -> Calibration | None:
         return None
     sample, excluded = sample[fair], [excluded[number] for number in fair]
     distances, neighbours = nearest_without(rows.vectors[sample], rows.vectors, MATCHES, excluded)
-    return _learned(rows, distances, neighbours, rows.latlons[sample], "the atlas's own photos")
+    return _learned(rows, rows.vectors[sample], distances, neighbours, rows.latlons[sample], "the atlas's own photos")
 
 
 def on_photos(
@@ -69,26 +70,40 @@ def on_photos(
         errors += [PhotoError(f"{photo.name} {proves}") for photo in held]
         errors += encoded.errors
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
-    learned = _learned(rows, distances, neighbours, truth, "held-out photos")
+    learned = _learned(rows, encoded.single, distances, neighbours, truth, "held-out photos")
     if learned is None:
         raise DataError(
             f"{len(known)} of {len(photos)} photos have a position and are not in the atlas, and too few of them were "
-            "located rightly or too few wrongly to learn from; at least 40, with 5 of each kind, are needed."
+            "located rightly to learn from; at least 40, with 5 located rightly, are needed."
         )
     return learned
 
 
 def _learned(
-    rows: Rows, distances: Distances, neighbours: Neighbours, truth: LatLons, source: str
+    rows: Rows, asked: DescriptorRows, distances: Distances, neighbours: Neighbours, truth: LatLons, source: str
 ) -> Calibration | None:
-    evidence, places = [], []
-    for apart, found in zip(distances, neighbours, strict=True):
-        spot = consensus(rows.latlons[found[found >= 0]], apart[found >= 0])
-        evidence.append(spot.evidence)
-        places.append((spot.lat, spot.lon))
-    if not evidence:
+    """Learn from descriptors `asked` and their matches, and from the matches they would have if the atlas did not
+    know their place."""
+    evidence, errors_m = _located(rows, distances, neighbours, truth)
+    if not len(evidence):
         return None
-    return calibrate(np.array(evidence), geodesic_m(np.array(places), truth), source)
+    nearby = within_m(truth, rows.latlons, STRANGER_M)
+    strangers, away_m = _located(rows, *nearest_without(asked, rows.vectors, MATCHES, nearby), truth)
+    return calibrate(evidence, errors_m, source, strangers=strangers[away_m > RIGHT_WITHIN_M])
+
+
+def _located(rows: Rows, distances: Distances, neighbours: Neighbours, truth: LatLons) -> tuple[np.ndarray, np.ndarray]:
+    """Evidence (n, features) and errors (n,) in metres of the consensus of each photo that has any match."""
+    evidence, places, known = [], [], []
+    for apart, found, where in zip(distances, neighbours, truth, strict=True):
+        if (found >= 0).any():
+            spot = consensus(rows.latlons[found[found >= 0]], apart[found >= 0])
+            evidence.append(spot.evidence)
+            places.append((spot.lat, spot.lon))
+            known.append(where)
+    if not evidence:
+        return np.empty((0, 3)), np.empty(0)
+    return np.array(evidence), geodesic_m(np.array(places), np.array(known))
 
 
 def _answerable(rows: Rows, row: int, gone: np.ndarray) -> bool:

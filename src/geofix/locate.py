@@ -18,7 +18,8 @@ from geofix.photos import Photo
 from geofix.positions import Position
 from geofix.recipes import Precision
 
-MIN_CONFIDENCE = 0.3  # below this an answer would be wrong more than twice as often as right
+MIN_CONFIDENCE = 0.5  # below this an answer would be wrong more often than right
+MIN_UNCALIBRATED = 0.3  # where confidence is an order and no probability: three fifths of the evidence at one spot
 _SMALLEST_RADIUS_M = 5.0  # the positions of the gallery photos themselves are no better
 _HEADINGS_AGREE = 0.8  # mean resultant length from which the matches' headings are one heading
 
@@ -49,17 +50,18 @@ def locate(
     atlas: Atlas,
     *,
     near: Near | None = None,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float | None = None,
     precision: Precision | None = None,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
 
     With `near` only the atlas's photos in that circle are searched, and confidence is not calibrated. Where the
-    evidence is weaker than `min_confidence` (0..1) the Fix has no position and says why. Raises AtlasError for an
+    evidence is weaker than `min_confidence` (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was
+    calibrated) the Fix has no position and says why. Raises AtlasError for an
     empty or damaged atlas.
     """
-    if not 0 <= min_confidence <= 1:
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
     if not atlas.count():
         raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
@@ -74,6 +76,8 @@ def locate(
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
     # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
     calibration = None if near else atlas.calibration
+    if min_confidence is None:
+        min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):
         fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, min_confidence)
     return fixes
@@ -85,7 +89,7 @@ def fix_from(
     distances: np.ndarray,
     neighbours: np.ndarray,
     calibration: Calibration | None,
-    min_confidence: float = MIN_CONFIDENCE,
+    min_confidence: float,
 ) -> Fix:
     """The Fix of one photo from its k nearest rows (k,) and their descriptor distances (k,), ascending."""
     spot = consensus(rows.latlons[neighbours], distances)

@@ -1,8 +1,9 @@
 """Calibration: what confidence and radius a piece of evidence deserves, learned from photos with known places.
 
-Confidence is the share of right answers (within 25 m) at that evidence; the radius
-is the local 90 % quantile of the errors (a split-conformal quantile over neighbouring evidence). It is honest
-for photos like those it was learned on; for other cameras, seasons or light it may promise too much.
+Confidence is the share of right answers (within 25 m) at that evidence, where one photo in ten shows a place that
+the atlas does not know; the radius is the local 90 % quantile of the errors of photos whose place it knows (a
+split-conformal quantile over neighbouring evidence). It is honest for photos like those it was learned on; for
+other cameras, seasons or light it may promise too much.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from geofix.errors import AtlasError
 RIGHT_WITHIN_M = 25.0
 COVERAGE = 0.9
 FEWEST = 40  # below this a 90 % quantile over neighbouring evidence says nothing
+STRANGERS = 0.1  # of the photos asked about show a place the atlas does not know: an assumption, as nobody can tell
 _KNOTS = 21
 
 
@@ -80,23 +82,44 @@ class Calibration:
             ) from error
 
 
-def calibrate(evidence: np.ndarray, errors_m: np.ndarray, source: str, *, seed: int = 0) -> Calibration | None:
+def calibrate(
+    evidence: np.ndarray,
+    errors_m: np.ndarray,
+    source: str,
+    *,
+    strangers: np.ndarray | None = None,
+    seed: int = 0,
+) -> Calibration | None:
     """The calibration of n located photos with evidence (n, features) and errors (n,) in metres.
 
-    None when there are fewer than FEWEST, or when all or none were right, so that nothing can be learned. The
-    radius is learned on confidences predicted by five-fold cross-validation, lest it be too small.
+    `strangers` (m, features) is the evidence of photos whose place is not in the atlas, so that every answer is
+    wrong; however many there are, they count as STRANGERS of all photos. None when there are fewer than FEWEST
+    photos, or when all or none were right, so that nothing can be learned. The radius is learned on confidences
+    predicted by five-fold cross-validation, lest it be too small.
     """
-    right = errors_m <= RIGHT_WITHIN_M
-    if len(errors_m) < FEWEST or min(right.sum(), (~right).sum()) < 5:
+    count = len(errors_m)
+    found = errors_m <= RIGHT_WITHIN_M
+    unknown = np.empty((0, evidence.shape[1])) if strangers is None else strangers
+    right = np.concatenate([found, np.zeros(len(unknown), dtype=bool)])
+    if count < FEWEST or min(right.sum(), (~right).sum()) < 5:
         return None
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     centre, scale = evidence.mean(axis=0), evidence.std(axis=0) + 1e-9
-    standard = (evidence - centre) / scale
+    standard = (np.concatenate([evidence, unknown]) - centre) / scale
+    each = count * STRANGERS / (1 - STRANGERS) / max(len(unknown), 1)
+    weight = np.concatenate([np.ones(count), np.full(len(unknown), each)])
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    held_out = cross_val_predict(LogisticRegression(), standard, right, cv=folds, method="predict_proba")[:, 1]
-    model = LogisticRegression().fit(standard, right)
+    held_out = cross_val_predict(
+        LogisticRegression(),
+        standard,
+        right,
+        cv=folds,
+        method="predict_proba",
+        params={"sample_weight": weight},
+    )[:count, 1]
+    model = LogisticRegression().fit(standard, right, sample_weight=weight)
     knots, radius_m = local_radii(held_out, errors_m)
     return Calibration(
         weights=tuple(model.coef_[0].tolist()),
@@ -106,7 +129,7 @@ def calibrate(evidence: np.ndarray, errors_m: np.ndarray, source: str, *, seed: 
         knots=tuple(knots.tolist()),
         radius_m=tuple(radius_m.tolist()),
         sample=len(errors_m),
-        right=float(right.mean()),
+        right=float(found.mean()),
         source=source,
         method=METHOD,
     )
