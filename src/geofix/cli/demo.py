@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from geofix.cli import fixes, scores
-from geofix.demo import Demo
+from geofix.cli.output import table
+from geofix.demo import ENCODER, Demo
+from geofix.fixes import Fix
+from geofix.metrics import share_within
 from geofix.reports.maps import write_report
 
-_RANDOM = (
-    "The encoder is a trunk of seeded random weights: nothing was trained. It shows how geofix works, not how well "
-    "a trained encoder does."
+_RENDERED = (
+    f"Everything here was rendered, and {ENCODER} was trained on other rendered towns only. On real photos it is weak: "
+    "take an encoder from ImageNet weights for those."
 )
 
 
@@ -18,22 +23,44 @@ def write(made: Demo) -> Path:
     """Write the demo's report; returns where it lies."""
     report = made.folder / "report.html"
     summary = fixes.summary(made.fixes, made.truth)
-    write_report(report, made.fixes, title="geofix demo", truth=made.truth, summary=summary, notes=[_RANDOM])
+    write_report(report, made.fixes, title="geofix demo", truth=made.truth, summary=summary, notes=[_RENDERED])
     return report
 
 
 def shown(made: Demo, report: Path) -> str:
     """Recall by day and by night, how the held-out photos were located, and what to do with one's own photos."""
-    located = "\n".join(f"  {name}: {value}" for name, value in fixes.summary(made.fixes, made.truth))
-    return f"""{scores.shown(["random trunk"], [made.scores])}
+    return f"""{scores.shown([ENCODER], [made.scores])}
 
-{len(made.fixes)} held-out photos, half by day and half by night:
-{located}
+{located(made)}
 
-{_RANDOM}
+{_RENDERED}
 Open {report} in a browser: the photos, their matches and the map.
 
 Now with your own photos (with GPS in their EXIF):
-  geofix train resnet18-gem --epochs 0 --out my-run          (--weights FILE where no model hub can be reached)
+  geofix train resnet18-netvlad --epochs 0 --data PHOTOS --out my-run
   geofix index PHOTOS --encoder my-run --atlas my-atlas
-  geofix locate PHOTO --atlas my-atlas --report answer.html"""
+  geofix locate PHOTO --atlas my-atlas --report answer.html
+The first takes ImageNet weights through timm's cache; where no model hub can be reached, add --weights FILE."""
+
+
+def located(made: Demo) -> str:
+    """A table of the located photos: by day, by night, and those the atlas cannot know."""
+    header = ["located photos", "photos", "answered", "median error", "within 25 m", "within the radius (meant: 90 %)"]
+    kinds = dict.fromkeys(made.kinds.values())
+    rows = [[kind, *_figures(made, [fix for fix in made.fixes if made.kinds[fix.photo] == kind])] for kind in kinds]
+    return table(header, rows)
+
+
+def _figures(made: Demo, chosen: list[Fix]) -> list[str]:
+    answered = [fix for fix in chosen if fix.position is not None]
+    errors_m = np.array([fixes.error_m(fix, made.truth[fix.photo]) for fix in answered])
+    radii_m = np.array([fix.radius_m or 0.0 for fix in answered])
+    if not answered:
+        return [str(len(chosen)), "0: can't tell", "", "", ""]
+    return [
+        str(len(chosen)),
+        f"{len(answered)} ({len(answered) / len(chosen):.0%})",
+        f"{np.median(errors_m):.1f} m",
+        f"{share_within(errors_m, 25.0):.0%} of the answers",
+        f"{share_within(errors_m, radii_m):.0%} of the answers",
+    ]

@@ -131,10 +131,13 @@ def journal_folder(run: str) -> Path:
 
 
 def _label(name: str, scores: Scores) -> str:
-    random = " (random trunk)" if scores.protocol.get("pretrained") == "none" else ""
+    trained = scores.protocol.get("epochs")
+    random = ""
+    if scores.protocol.get("pretrained") == "none":
+        random = " (trained from random weights)" if trained else " (random trunk)"
     if missing := scores.protocol.get("random_tensors"):
         random = f" (trunk with {missing} random tensors)"
-    untrained = " (untrained)" if not scores.protocol.get("epochs") and not random else ""
+    untrained = " (untrained)" if not trained and not random else ""
     return f"{name}{random}{untrained}"
 
 
