@@ -61,6 +61,7 @@ def sweep_curves(sweep: Sweep, title: str) -> bytes:
         axes.annotate(f" R@{n} {percent[-1]:.1f}", (values[-1], percent[-1]), color=colour, fontsize=9, va="center")
     spread = values[-1] - values[0]
     axes.set_xlim(values[0] - 0.03 * spread, values[-1] + 0.22 * spread)  # room for the names of the curves
+    axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set_ylim(0, 102)
     axes.set_title(title, color=_INK, fontsize=10, loc="left")
     _plain(axes, sweep.factor)

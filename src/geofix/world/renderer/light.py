@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from geofix.shapes import Pixels
 from geofix.world.conditions import Conditions
 from geofix.world.renderer.frame import Canvas, Plane, flat
+from geofix.world.renderer.grain import white_noise
 from geofix.world.styles import MIXED, Style
 
 Light = Float32[np.ndarray, "3 rows columns"]
@@ -78,4 +79,4 @@ def _expose(image: Light, conditions: Conditions, rng: np.random.Generator) -> N
     image *= (rng.uniform(0.92, 1.08) * rng.uniform(0.97, 1.03, (3, 1, 1))).astype(np.float32)
     if conditions.noise:
         sigma = np.float32(0.11 * conditions.noise * (1 + 0.4 * conditions.night))
-        image += sigma * rng.standard_normal(image.shape, dtype=np.float32)
+        image += sigma * white_noise(image.size, rng).reshape(image.shape)
