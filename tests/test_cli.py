@@ -334,6 +334,55 @@ def test_data_check(capsys: Captured, toy: Path, tmp_path: Path) -> None:
     assert json.loads(called(capsys, "data", "check", toy, "--json", "-")[1])["layout"] == "deep-vg"
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--kind", "moon"], "no kind of world 'moon'; known are: places, crossview, countries"),
+        (["--kind", "crossview", "--sweep", "fog=0,1"], "--sweep does not go with --kind crossview; leave it out"),
+        (["--kind", "countries", "--orthophoto", "x.png"], "--orthophoto does not go with --kind countries"),
+        (
+            ["--kind", "crossview", "--layout", "denseuav"],
+            "no cross-view layout 'denseuav'; known are",
+        ),
+        (["--kind", "crossview", "--altitude", "high"], "The altitudes are 'high'; metres are expected"),
+        (["--kind", "crossview", "--altitude", "5"], "A drone cannot fly at 5 m"),
+        (["--difficulty", "nasty"], "There is no difficulty 'nasty'"),
+        (["--size", "240"], "The size is '240'; ROWSxCOLUMNS is expected, as in --size 240x320"),
+        (["--shares", "half"], "The shares are 'half'; TRAIN,VAL is expected"),
+        (["--condition", "nigth=1"], "did you mean 'night'"),
+        (["--places", "0"], "at least 1 with --places"),
+    ],
+)
+def test_worlds_that_cannot_be_rendered(capsys: Captured, tmp_path: Path, flags: list[str], message: str) -> None:
+    assert message in refused(capsys, "data", "world", tmp_path / "x", *flags)
+    assert not (tmp_path / "x").exists()
+
+
+def test_data_world_of_other_kinds(capsys: Captured, tmp_path: Path) -> None:
+    flags = ["--kind", "crossview", "--places", "3", "--layout", "plain-views", "--drone-views", "1"]
+    status, out, _ = called(capsys, "data", "world", tmp_path / "v", *flags, "--orthophoto", tmp_path / "town.png")
+    assert status == 0
+    assert "plain-views; places: " in out and "town.png: " in out and "EPSG 32631" in out
+    assert (tmp_path / "town.pgw").exists()
+    status, out, _ = called(
+        capsys, "data", "world", tmp_path / "c", "--kind", "countries", "--places", "6", "--size", "32x48"
+    )
+    assert (status, "24 photos of 6 regions" in out) == (0, True)
+
+
+def test_a_sweep_is_rendered_evaluated_and_plotted(capsys: Captured, encoder: str, tmp_path: Path) -> None:
+    flags = ["--places", "4", "--size", "48x64", "--sweep", "fog=0,1"]
+    assert called(capsys, "data", "world", tmp_path / "s", *flags)[0] == 0
+    plot = tmp_path / "fog.png"
+    status, out, _ = called(capsys, "evaluate", encoder, "--data", tmp_path / "s", "--plot", plot)
+    assert status == 0
+    assert re.search(r"^fog +queries +R@1 +R@5 +R@1 less that at 0$", out, re.MULTILINE)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert called(capsys, "data", "world", tmp_path / "t", "--places", "4", "--size", "48x64")[0] == 0
+    err = refused(capsys, "evaluate", encoder, "--data", tmp_path / "t", "--plot", plot)
+    assert "The queries do not sweep a factor, so there is nothing to plot" in err
+
+
 def test_data_world(capsys: Captured, tmp_path: Path) -> None:
     status, _, _ = called(capsys, "data", "world", tmp_path / "town", "--places", "2", "--seed", "3")
     assert status == 0

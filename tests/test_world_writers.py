@@ -1,20 +1,24 @@
 """The written dataset: names, EXIF, splits that keep apart, answerable queries, whole or nothing."""
 
+import csv
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from geofix.data import deep_vg
+from geofix.data.places import benchmark
 from geofix.errors import StorageError, UsageError
 from geofix.photos import read_capture, read_pixels
 from geofix.positions import Position
 from geofix.world.conditions import DAY, NIGHT, Conditions
 from geofix.world.geometry.town import build_town
 from geofix.world.writers import deep_vg as writers
-from geofix.world.writers.deep_vg import PlacesSummary, photo_name, write_places
+from geofix.world.writers.deep_vg import CAMERAS, PlacesSummary, photo_name, write_places
 from geofix.world.writers.shots import HEADINGS_DEG, planned
 
 SIZE = (48, 64)
@@ -72,6 +76,53 @@ def test_names_parse_back_to_the_camera(written: PlacesSummary) -> None:
         assert note == ("night" if shot.conditions.night else "day")
         assert (int(taken[9:11]) >= 20) == (note == "night")
         assert int(tile) < len(HEADINGS_DEG)
+
+
+def test_the_reader_finds_what_was_written(written: PlacesSummary) -> None:
+    dataset = deep_vg.read(written.root)
+    assert not dataset.problems
+    for name, split in dataset.splits.items():
+        assert len(split.gallery) == written.gallery[name]
+        assert len(split.queries) == written.queries[name]
+        assert {photo.condition for photo in split.queries} == {"day", "night"}
+        assert benchmark(split).answerable == len(split.queries)
+
+
+def test_the_table_of_cameras_has_a_row_for_every_photo(written: PlacesSummary) -> None:
+    with (written.root / CAMERAS).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["path"] for row in rows) == sorted(
+        path.relative_to(written.root).as_posix() for path in photos(written.root)
+    )
+    town = build_town(8, 3)
+    shots = {photo_name(town, shot): shot for shot in planned(town, {"day": DAY, "night": NIGHT}, SIZE)}
+    for row in rows[::5]:
+        shot = shots[row["path"].rsplit("/", 1)[1]]
+        half_view = np.arctan(shot.camera.width / 2 / float(row["focal_px"]))
+        assert np.rad2deg(2 * half_view) == pytest.approx(float(row["hfov_deg"]), abs=0.01)
+        assert float(row["night"]) == shot.conditions.night
+        here = town.positions(np.array([[shot.camera.easting_m, shot.camera.northing_m]]))[0]
+        assert here.metres_to(Position(float(row["lat"]), float(row["lon"]))) < 0.02
+
+
+def test_visits_are_taken_from_other_poses(tmp_path: Path) -> None:
+    summary = write_places(tmp_path / "out", places=1, visits=3, size=SIZE)
+    assert summary.by_condition == {"day": 3, "night": 3}
+    queries = points(photos(tmp_path / "out", "images/test/queries/*.jpg"))
+    assert len(np.unique(queries, axis=0)) == 3
+    with pytest.raises(UsageError, match="0 visits to every spot were asked for; at least 1"):
+        write_places(tmp_path / "other", places=1, visits=0, size=SIZE)
+
+
+def test_queries_of_a_sweep_differ_in_one_factor_only(tmp_path: Path) -> None:
+    town, conditions = build_town(2, 6), DAY.swept("fog=0,0.5,1")
+    queries = [shot for shot in planned(town, conditions, SIZE) if shot.role == "queries"]
+    for number in range(0, len(queries), 3):
+        first, *others = queries[number : number + 3]
+        assert [shot.note for shot in (first, *others)] == ["fog=0", "fog=0.5", "fog=1"]
+        for other in others:
+            assert replace(other.conditions, fog=0.0) == first.conditions
+            assert (other.camera, other.seed) == (first.camera, first.seed)
 
 
 def test_exif_agrees_with_the_name(written: PlacesSummary) -> None:

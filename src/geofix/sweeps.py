@@ -53,13 +53,10 @@ class Sweep:
 def sweep_of(queries: Sequence[Photo], ranks: Ranks, clusters: Sequence[str], at: Sequence[int]) -> Sweep | None:
     """The sweep that queries make whose conditions are all called NAME=NUMBER with one NAME and at least two
     numbers; None for others. Clusters (spots) are resampled whole."""
-    named = [_value(photo.condition or "") for photo in queries]
-    if any(pair is None for pair in named):
+    found = swept(queries)
+    if found is None:
         return None
-    pairs = [pair for pair in named if pair is not None]
-    factors, values = {name for name, _ in pairs}, np.array([value for _, value in pairs])
-    if len(factors) != 1 or len(set(values)) < 2:
-        return None
+    factor, values = found
     of = np.asarray(clusters)
     first = values == values.min()
     points = []
@@ -75,7 +72,17 @@ def sweep_of(queries: Sequence[Photo], ranks: Ranks, clusters: Sequence[str], at
                 change=_change(ranks, of, first, chosen),
             )
         )
-    return Sweep(factors.pop(), tuple(points))
+    return Sweep(factor, tuple(points))
+
+
+def swept(queries: Sequence[Photo]) -> tuple[str, np.ndarray] | None:
+    """The factor that queries sweep and its value (n,) for each of them; None where they sweep none."""
+    named = [_value(photo.condition or "") for photo in queries]
+    pairs = [pair for pair in named if pair is not None]
+    factors, values = {name for name, _ in pairs}, np.array([value for _, value in pairs])
+    if len(pairs) < len(named) or len(factors) != 1 or len(set(values)) < 2:
+        return None
+    return factors.pop(), values
 
 
 def _change(

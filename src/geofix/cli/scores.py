@@ -20,6 +20,10 @@ from geofix.reports.exports import harmless
 from geofix.sweeps import Sweep, SweepPoint
 
 _LISTED_MATCHES = 5
+NO_SWEEP = (
+    "The queries do not sweep a factor, so there is nothing to plot; render some with "
+    "`geofix data world OUT --sweep night=0,0.5,1`, or leave --plot out."
+)
 
 
 def shown(names: Sequence[str], scores: Sequence[Scores]) -> str:
@@ -117,10 +121,7 @@ def sweep_png(scores: Scores) -> bytes:
     from geofix.reports.curves import sweep_curves
 
     if scores.sweep is None:
-        raise ProtocolError(
-            "The queries do not sweep a factor, so there is nothing to plot; render some with "
-            "`geofix data world OUT --sweep night=0,0.5,1`, or leave --plot out."
-        )
+        raise ProtocolError(NO_SWEEP)
     return sweep_curves(scores.sweep, f"Recall against {scores.sweep.factor}, percent")
 
 

@@ -166,6 +166,7 @@ def evaluate(
     import shutil
 
     from geofix.cli.scores import (
+        NO_SWEEP,
         comparison,
         journal_folder,
         predictions_csv,
@@ -179,12 +180,15 @@ def evaluate(
     from geofix.evaluate import evaluate as run_evaluate
     from geofix.files import write_atomically
     from geofix.heap import keep_freed_memory
+    from geofix.sweeps import swept
     from geofix.transforms import check_method
 
     keep_freed_memory()
     if len(runs) > 2:
         raise UsageError(f"{len(runs)} runs were named; evaluate takes one, or two to compare.")
     dataset = open_dataset(data, image_root=images, split_by_time=day_night) if data else None
+    if plot is not None and dataset is not None and swept(dataset.split(split).queries) is None:
+        raise UsageError(NO_SWEEP)
     scores: list[Scores] = []
     for run in runs:
         if dataset is None:
