@@ -22,6 +22,7 @@ from geofix.world.writers.deep_vg import write_places
 PLACES, SEED = 120, 2026
 LOCATED, ELSEWHERE = 24, 6
 ENCODER = "geofix-town-small"  # comes with geofix; trained on towns of other seeds
+NOT_IN_ATLAS = "not in the atlas"
 Report = Callable[[str, int, int], None]
 
 
@@ -64,7 +65,7 @@ def demo(out: Path, progress: Report | None = None) -> Demo:
     scores = evaluate(run, dataset, progress=step("measuring recall"))
     kinds = {str(photo.path): f"by {photo.condition}" for photo in chosen}
     strangers = elsewhere(dataset)
-    kinds |= {str(photo.path): "not in the atlas" for photo in strangers}
+    kinds |= {str(photo.path): NOT_IN_ATLAS for photo in strangers}
     asked = [*chosen, *strangers]
     fixes = locate([photo.path for photo in asked], atlas, progress=step("locating held-out photos"))
     truth = {str(photo.path): photo.position for photo in asked if photo.position is not None}

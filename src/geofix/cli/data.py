@@ -4,18 +4,57 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geofix.cli import output
 from geofix.cli.preview import preview
 from geofix.cli.world import world
-from geofix.errors import PhotoError
+from geofix.errors import PhotoError, UsageError
+
+if TYPE_CHECKING:
+    from geofix.data.assemble import Assembled
 
 app = typer.Typer(help="Look at data, and make some.", no_args_is_help=True, rich_markup_mode=None)
 app.command()(world)
 app.command()(preview)
+
+
+@app.command()
+def subset(
+    source: Annotated[Path, typer.Argument(metavar="DIR", help="A deep-VG dataset.")],
+    out: Annotated[Path, typer.Argument(help="A new folder for the subset.")],
+    queries: Annotated[Path, typer.Option(help="A text file with the name of one query a line.")],
+) -> None:
+    """All gallery photos and the queries of a list, as hard links: how Tokyo-night is made from Tokyo-XS."""
+    from geofix.data.assemble import subset as run_subset
+
+    try:
+        names = queries.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The list of queries {queries} cannot be read ({error}).") from error
+    with output.progress("linking") as progress:
+        made = run_subset(source, out, names, progress)
+    output.result(_assembled(made))
+
+
+@app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Two deep-VG datasets or more.")],
+    out: Annotated[Path, typer.Option(help="A new folder for all of them.")],
+) -> None:
+    """The photos of several datasets in one, as hard links: day and night together."""
+    from geofix.data.assemble import merged
+
+    with output.progress("linking") as progress:
+        made = merged(sources, out, progress)
+    output.result(_assembled(made))
+
+
+def _assembled(made: Assembled) -> str:
+    splits = [f"{name} {made.gallery[name]} + {made.queries[name]}" for name in made.gallery]
+    return f"{made.root}: gallery + query photos: {', '.join(splits)}"
 
 
 @app.command()

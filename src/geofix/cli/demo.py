@@ -8,7 +8,7 @@ import numpy as np
 
 from geofix.cli import fixes, scores
 from geofix.cli.output import table
-from geofix.demo import ENCODER, Demo
+from geofix.demo import ENCODER, NOT_IN_ATLAS, Demo
 from geofix.fixes import Fix
 from geofix.metrics import share_within
 from geofix.reports.maps import write_report
@@ -23,7 +23,9 @@ def write(made: Demo) -> Path:
     """Write the demo's report; returns where it lies."""
     report = made.folder / "report.html"
     summary = fixes.summary(made.fixes, made.truth)
-    write_report(report, made.fixes, title="geofix demo", truth=made.truth, summary=summary, notes=[_RENDERED])
+    strangers = sum(kind == NOT_IN_ATLAS for kind in made.kinds.values())
+    asked = f"{strangers} of the photos were taken in a quarter that the atlas does not know: the right answer is none."
+    write_report(report, made.fixes, title="geofix demo", truth=made.truth, summary=summary, notes=[asked, _RENDERED])
     return report
 
 

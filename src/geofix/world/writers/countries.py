@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
+from geofix.files import whole_folder
 from geofix.photos import save_jpeg, with_gps
 from geofix.positions import Position
 from geofix.world.conditions import DAY, Conditions
@@ -20,7 +21,6 @@ from geofix.world.geometry.regions import SCENES
 from geofix.world.geometry.town import Town, build_region
 from geofix.world.renderer.street import Camera, render
 from geofix.world.styles import COUNTRIES
-from geofix.world.writers.whole_folder import whole_folder
 
 TABLE = "photos.csv"
 SPLITS = ("train", "val", "test")

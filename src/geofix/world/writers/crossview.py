@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
+from geofix.files import whole_folder
 from geofix.photos import save_jpeg, save_png, with_gps
 from geofix.shapes import Pixels
 from geofix.world.conditions import Conditions
@@ -20,7 +21,6 @@ from geofix.world.renderer.street import Camera, render
 from geofix.world.writers.flights import Flight, check_altitudes, spots_near, town_with_places
 from geofix.world.writers.pictures import Picture, write_tables
 from geofix.world.writers.view_layouts import DRONE, LAYOUTS, SATELLITE, STREET, Entry, ViewLayout
-from geofix.world.writers.whole_folder import whole_folder
 
 FLOWN = Conditions(noise=0.05, occlusion=0.35)
 FROM_SPACE = Conditions(noise=0.02, occlusion=0.3, season=0.3)  # an older picture, from the end of another summer

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
+from geofix.files import whole_folder
 from geofix.photos import save_jpeg, with_gps
 from geofix.positions import Position
 from geofix.world.conditions import Conditions
@@ -18,7 +19,6 @@ from geofix.world.difficulty import STREET, Difficulty
 from geofix.world.geometry.town import QUARTERS, SHARES, Town, build_town
 from geofix.world.renderer.street import Camera, render
 from geofix.world.writers.shots import Shot, planned
-from geofix.world.writers.whole_folder import whole_folder
 
 CAMERAS = "cameras.csv"  # beside `images`: what took each photo, and under what conditions
 

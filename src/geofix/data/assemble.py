@@ -1,0 +1,127 @@
+"""New datasets from old ones without copying a photo: a subset of the queries, and several datasets in one.
+
+The papers' helpers: Tokyo-night is Tokyo-XS with the night queries of a list; Pitts30k-dn is Pitts30k and its
+translated nights in one folder.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geofix.data import deep_vg
+from geofix.data.deep_vg import ROLES
+from geofix.errors import DataError
+from geofix.files import whole_folder
+from geofix.photos import Photo
+
+Progress = Callable[[int, int], None]
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What was put together: the folder, and gallery and query photos by split."""
+
+    root: Path
+    gallery: dict[str, int]
+    queries: dict[str, int]
+
+
+def subset(source: Path, out: Path, names: Sequence[str], progress: Progress | None = None) -> Assembled:
+    """A deep-VG dataset with all gallery photos of `source` and only the queries of those names.
+
+    A name is a file's, or its path below `images`. Photos are hard links, or copies where the disk cannot link.
+    Raises DataError when `source` has another layout, when no name is given or one names no query or several;
+    UsageError when `out` holds anything; StorageError.
+    """
+    dataset = _opened(source)
+    wanted = [name.strip() for name in names if name.strip()]
+    if not wanted:
+        raise DataError("The list of queries is empty; one name a line is expected.")
+    queries = [photo for split in dataset.values() for photo in split[1]]
+    by_name: dict[str, list[Photo]] = {}
+    for photo in queries:
+        for name in {photo.name, photo.path.name}:
+            by_name.setdefault(name, []).append(photo)
+    unknown = [name for name in wanted if len(by_name.get(name, [])) != 1]
+    if unknown:
+        shown = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
+        raise DataError(
+            f"{len(unknown)} of the {len(wanted)} names are those of no query in {source}, or of several: {shown}."
+        )
+    kept = {by_name[name][0].path for name in wanted}
+    chosen = {
+        name: (gallery, tuple(photo for photo in asked if photo.path in kept))
+        for name, (gallery, asked) in dataset.items()
+    }
+    return _written({name: roles for name, roles in chosen.items() if roles[1]}, out, progress)
+
+
+def merged(sources: Sequence[Path], out: Path, progress: Progress | None = None) -> Assembled:
+    """One deep-VG dataset with the photos of all `sources`, split by split, role by role.
+
+    Photos are hard links, or copies where the disk cannot link. A file that two sources have under one name with
+    the same bytes comes once; with other bytes it is a DataError, as one would be lost.
+    """
+    if len(sources) < 2:
+        raise DataError(f"{len(sources)} datasets were named; merging takes two or more.")
+    together: dict[str, tuple[tuple[Photo, ...], tuple[Photo, ...]]] = {}
+    for source in sources:
+        for name, (gallery, queries) in _opened(source).items():
+            before = together.get(name, ((), ()))
+            together[name] = (before[0] + gallery, before[1] + queries)
+    return _written(together, out, progress)
+
+
+def _opened(source: Path) -> dict[str, tuple[tuple[Photo, ...], tuple[Photo, ...]]]:
+    if not deep_vg.found(source):
+        raise DataError(f"{source} is no deep-VG dataset; images/<split>/{{database,queries}}/@...@.jpg is expected.")
+    return {name: (split.gallery, split.queries) for name, split in deep_vg.read(source).splits.items()}
+
+
+def _written(
+    splits: dict[str, tuple[tuple[Photo, ...], tuple[Photo, ...]]], out: Path, progress: Progress | None
+) -> Assembled:
+    total = sum(len(photos) for roles in splits.values() for photos in roles)
+    done = 0
+    with whole_folder(out) as partial:
+        for name, roles in splits.items():
+            for role, photos in zip(ROLES, roles, strict=True):
+                folder = partial / "images" / name / role
+                folder.mkdir(parents=True)
+                for photo in photos:
+                    _link(photo.path, folder / _below_role(photo, role))
+                    done += 1
+                    if progress:
+                        progress(done, total)
+    gallery, queries = ({name: _distinct(roles[number]) for name, roles in splits.items()} for number in (0, 1))
+    return Assembled(out, gallery, queries)
+
+
+def _below_role(photo: Photo, role: str) -> Path:
+    """Where a photo lies below its database or queries folder."""
+    parts = Path(photo.name).parts
+    return Path(*parts[parts.index(role) + 1 :])
+
+
+def _distinct(photos: Iterable[Photo]) -> int:
+    return len({photo.name for photo in photos})
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        if filecmp.cmp(source, target, shallow=False):
+            return
+        raise DataError(
+            f"Two datasets have a photo {target.name} with different content; rename one of them, as one would be lost."
+        )
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one that has no hard links
+        shutil.copy2(source, target)
