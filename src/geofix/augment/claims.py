@@ -12,7 +12,7 @@ from geofix.recipes import AugmentAs, Recipe
 from geofix.tensors import PixelBatch
 from geofix.transforms import Preprocess
 
-_NEGATIVE = 0.5  # of the greys in reverse order
+_NEGATIVE = 0.9  # of the greys in reverse order: solarizing at a quarter turns three quarters, and says so
 _CLIPPED = 0.25  # of the greys
 _BEYOND = 0.01  # of the values; the noise of an occlusion makes 0.1 to 0.2 % that no photo has
 _LEVELS = 2.0
@@ -108,8 +108,8 @@ def _twice_said(found: Effect, preprocess: Preprocess) -> str:
 def _tone(promise: Promise, found: Effect) -> str:
     if found.tones.inverted > _NEGATIVE:
         return (
-            f"makes a negative image: {found.tones.inverted:.1%} of the grey levels come out in reverse order, so dark "
-            "parts become bright."
+            f"makes a negative image: {found.tones.inverted:.1%} of the grey levels come out in reverse order, so what "
+            "is brighter becomes darker."
         )
     if promise.darker and found.values.brightness >= 1:
         return f"is meant to darken, and the mean brightness becomes {found.values.brightness:.2f} times what it was."

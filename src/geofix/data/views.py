@@ -84,13 +84,10 @@ def counts(views: Views) -> tuple[ViewCount, ...]:
 
 
 def lacks(views: Views) -> tuple[Lack, ...]:
-    """For each direction the places that could be asked about and have nothing in the gallery; views that are
-    empty altogether, as some releases have them, are left aside."""
-    places = {view: _places(photos) for view, photos in views.items() if photos}
+    """For each direction the places that could be asked about and have nothing in the gallery."""
+    places = {view: _places(photos) for view, photos in views.items()}
     found = []
     for direction, (query, gallery) in directions(views).items():
-        if query not in places or gallery not in places:
-            continue
         missing = sorted(places[query] - places[gallery])
         if missing:
             seen_from = query.removeprefix(QUERY)
