@@ -56,6 +56,16 @@ def test_photos_are_copied_where_links_are_impossible(
         assert (tmp_path / "night" / name).stat().st_ino != (town / name).stat().st_ino
 
 
+def test_of_a_link_the_photo_itself_is_linked(town: Path, tmp_path: Path) -> None:
+    for path in town.rglob("*.jpg"):
+        target = tmp_path / "links" / path.relative_to(town)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(os.path.relpath(path, target.parent))
+    subset(tmp_path / "links", tmp_path / "night", nights(town))
+    for name in files(tmp_path / "night"):
+        assert (tmp_path / "night" / name).stat().st_ino == (town / name).stat().st_ino
+
+
 def test_names_may_be_paths_below_images(town: Path, tmp_path: Path) -> None:
     made = subset(town, tmp_path / "one", [f"test/queries/{nights(town)[0]}"])
     assert made.queries == {"test": 1}

@@ -35,7 +35,7 @@ def table(out: Path) -> list[dict[str, str]]:
 
 def test_every_combination_is_a_cell(tmp_path: Path) -> None:
     path = written(tmp_path / "g.yaml", "learning_rate: [1e-5, 1e-4]\noptimizer: [adamw, sgd]\n")
-    cells = read_grid(Recipe(), path)
+    cells = read_grid(Recipe(epochs=1), path)
     assert [cell.name for cell in cells] == [
         "learning_rate=1e-5,optimizer=adamw",
         "learning_rate=1e-5,optimizer=sgd",
@@ -49,7 +49,7 @@ def test_every_combination_is_a_cell(tmp_path: Path) -> None:
 
 def test_maps_follow_each_other_and_a_cell_comes_once(tmp_path: Path) -> None:
     path = written(tmp_path / "g.yaml", "- {margin: [0.1], epochs: [1, 2]}\n- {margin: [0.1, 0.2], epochs: [1]}\n")
-    assert [cell.name for cell in read_grid(Recipe(), path)] == [
+    assert [cell.name for cell in read_grid(Recipe(epochs=1), path)] == [
         "margin=0.1,epochs=1",
         "margin=0.1,epochs=2",
         "margin=0.2,epochs=1",
@@ -58,7 +58,7 @@ def test_maps_follow_each_other_and_a_cell_comes_once(tmp_path: Path) -> None:
 
 def test_values_may_be_lists_and_nothing(tmp_path: Path) -> None:
     path = written(tmp_path / "g.yaml", "scales: [[1.0], [1.0, 1.4]]\nfrozen_through: [null, layer2]\n")
-    found = [(cell.recipe.scales, cell.recipe.frozen_through) for cell in read_grid(Recipe(), path)]
+    found = [(cell.recipe.scales, cell.recipe.frozen_through) for cell in read_grid(Recipe(epochs=1), path)]
     assert found == [((1.0,), None), ((1.0,), "layer2"), ((1.0, 1.4), None), ((1.0, 1.4), "layer2")]
 
 
@@ -78,18 +78,47 @@ def test_the_papers_grids_are_built_in(name: str) -> None:
         ("margin: [{a: 1}]", "A grid's values are single values or lists"),
         ("margin: [-1]", "sets margin to -1"),
         ("[]", "has no cells"),
+        ("{}", "holds an empty map"),
+        ("scales: [[2024-01-01]]", "sets scales"),
         ("margin: [0.1", "is not valid YAML"),
     ],
 )
 def test_what_is_no_grid_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        read_grid(Recipe(), written(tmp_path / "g.yaml", text))
+        read_grid(Recipe(epochs=1), written(tmp_path / "g.yaml", text))
     assert list(tmp_path.iterdir()) == [tmp_path / "g.yaml"]
+
+
+def test_no_two_cells_share_a_folder(tmp_path: Path) -> None:
+    """Names too long for a folder are cut, and slashes are none; what tells cells apart must not be lost."""
+    long = "[night, perspective-fill, perspective-crop, occlusion, martin-colour-1, martin-colour-2, martin-colour-4]"
+    path = written(tmp_path / "g.yaml", f"augment: [{long}]\nnegatives: [1, 2, 3]\nname: [a/b, a_b]\n")
+    cells = read_grid(small(), path)
+    assert len({cell.name for cell in cells}) == len(cells) == 6
+    assert all("/" not in cell.name and len(cell.name) < 140 for cell in cells)
+
+
+def test_a_cell_that_learns_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"The cell epochs=0 of .* has 0 epochs and learns nothing; set epochs=N"):
+        read_grid(small(), written(tmp_path / "g.yaml", "epochs: [0]"))
+
+
+def test_a_recipe_that_does_not_fit_the_data_is_recorded(toy: Dataset, tmp_path: Path) -> None:
+    cells = read_grid(small("epochs=1"), written(tmp_path / "g.yaml", "block_share: [0.99, 0.3]"))
+    results = train_grid(cells, toy, tmp_path / "grid")
+    assert [bool(one.problem) for one in results] == [True, False]
+
+
+def test_a_finished_cell_of_another_recipe_is_not_taken_for_this_one(toy: Dataset, tmp_path: Path) -> None:
+    path = written(tmp_path / "g.yaml", "margin: [0.1]")
+    train_grid(read_grid(small("epochs=1"), path), toy, tmp_path / "grid")
+    with pytest.raises(UsageError, match="was trained by another recipe than this grid asks for"):
+        train_grid(read_grid(small("epochs=2"), path), toy, tmp_path / "grid", resume=True)
 
 
 def test_an_unknown_grid_is_met_with_the_nearest() -> None:
     with pytest.raises(RecipeError, match="no grid named 'martin-agsd' .did you mean 'martin-asgd'"):
-        read_grid(Recipe(), "martin-agsd")
+        read_grid(Recipe(epochs=1), "martin-agsd")
 
 
 def test_a_grid_is_trained_recorded_and_gone_on_with(

@@ -235,6 +235,25 @@ def test_a_folder_that_holds_something_is_left_alone_and_an_empty_one_is_taken(t
     assert write_places(tmp_path / "empty", places=1, size=SIZE).photos == 6
 
 
+def test_a_link_to_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_places(tmp_path / "link", places=1, size=SIZE)
+    assert len(photos(tmp_path / "real")) == 6
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_an_empty_folder_is_empty_again_after_a_failure(tmp_path: Path) -> None:
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "out").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        write_places(tmp_path / "out", places=1, size=SIZE, progress=stop)
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_run_that_breaks_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done == 3:

@@ -74,17 +74,21 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; name a folder that does not exist yet.")
+    out = out.resolve()  # a link to an empty folder, or a dot
     partial = out.with_name(f".{out.name}.partial")
+    was_there = out.is_dir()
     try:
         if out.is_dir() and any(out.iterdir()):
             raise UsageError(f"{out} is not empty; name a folder that does not exist yet, or empty this one.")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        yield partial
         if out.is_dir():
-            out.rmdir()
+            out.rmdir()  # now rather than after hours: a mount point cannot be replaced
+        yield partial
         partial.rename(out)
     except OSError as error:
         raise storage_error(error, out) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if was_there:
+            out.mkdir(exist_ok=True)

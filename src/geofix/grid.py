@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from geofix import recipes
 from geofix.data.places import Dataset
-from geofix.errors import GeofixError, RecipeError, TrainingError, UsageError
+from geofix.errors import DataError, GeofixError, RecipeError, TrainingError, UsageError
 from geofix.files import is_file, write_atomically
 from geofix.learn.learner import Progress
-from geofix.models.runs import SCORES
+from geofix.models.runs import RECIPE, SCORES
 from geofix.recipes import Recipe
 from geofix.train import train
 
@@ -34,8 +37,10 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name of its folder."""
-        return ",".join(f"{key}={value}" for key, value in self.settings.items()).replace("/", "_")[:_LONGEST_NAME]
+        """The name of its folder; a long or odd one is cut and ends with a hash, so that no two cells share it."""
+        whole = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        plain = whole.replace("/", "_")[:_LONGEST_NAME]
+        return plain if plain == whole else f"{plain}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ def read_grid(recipe: Recipe, name_or_path: str) -> list[Cell]:
             settings = {key: _text(value) for key, value in zip(part, values, strict=True)}
             made = recipes.with_settings(recipe, [f"{key}={value}" for key, value in settings.items()])
             cell = Cell(settings, made)
+            if made.epochs < 1:
+                raise RecipeError(f"The cell {cell.name} of {where} has 0 epochs and learns nothing; set epochs=N.")
             cells.setdefault(cell.name, cell)
     if not cells:
         raise RecipeError(f"{where} has no cells; it maps keys of a recipe to lists of values.")
@@ -121,10 +128,14 @@ def table_csv(results: Sequence[CellResult]) -> str:
 def _train_cell(cell: Cell, dataset: Dataset, out: Path, weights: Path | None, progress: Progress | None) -> CellResult:
     if is_file(out / _FAILURE):
         return _failed(cell, (out / _FAILURE).read_text(encoding="utf-8").strip())
+    if is_file(out / SCORES) and _asked(recipes.load(str(out / RECIPE))) != _asked(cell.recipe):
+        raise UsageError(
+            f"{out} was trained by another recipe than this grid asks for; choose a new folder with --out."
+        )
     if not is_file(out / SCORES):
         try:
             train(cell.recipe, dataset, out, weights=weights, resume=True, progress=progress)
-        except (TrainingError, RecipeError, MemoryError) as error:
+        except (TrainingError, RecipeError, DataError, MemoryError, torch.OutOfMemoryError) as error:
             problem = str(error) or "There was not enough memory."
             write_atomically(out / _FAILURE, f"{problem}\n")
             return _failed(cell, problem)
@@ -137,6 +148,11 @@ def _finished(cell: Cell, out: Path) -> CellResult:
         return CellResult(cell, training["splits"], str(training["chosen_on"]), int(training["best_epoch"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GeofixError(f"{out / SCORES} is damaged ({error}); remove {out} and train that cell again.") from error
+
+
+def _asked(recipe: Recipe) -> Recipe:
+    """A recipe without what training wrote into it."""
+    return recipe.model_copy(update={"pretrained": "imagenet", "weights": None, "random_tensors": 0})
 
 
 def _failed(cell: Cell, problem: str) -> CellResult:
@@ -153,4 +169,4 @@ def _text(value: object) -> str:
     """A value as `--set` reads it back."""
     if isinstance(value, Mapping):
         raise RecipeError(f"A grid's values are single values or lists, not {dict(value)!r}.")
-    return json.dumps(value) if isinstance(value, list | bool) or value is None else str(value)
+    return json.dumps(value, default=str) if isinstance(value, list | bool) or value is None else str(value)

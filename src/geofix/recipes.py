@@ -155,8 +155,12 @@ class Recipe(BaseModel):
                 f"a step of {max(self.steps)} leaves {min(self.image_size) // max(self.steps)} of "
                 f"{min(self.image_size)} pixels; {_LEAST_STEPPED} are needed, choose smaller steps or larger images"
             )
+        if self.join != "concat" and max(self.scales) > self.scales[0]:
+            raise ValueError(f"{self.join} joins smaller maps with the first; name the largest of the scales first")
         if self.pooling == "rmac" and self.join == "concat" and len(self.scales) + len(self.steps) > 1:
-            raise ValueError("rmac pools squares of one map and cannot pool several scales together; choose one scale")
+            raise ValueError(
+                "rmac pools squares of one map and cannot pool several scales side by side; choose one, or join=average"
+            )
         if self.learn == "pairs" and not self.whiten_directions:
             raise ValueError("learning from pairs learns the whitening and nothing else; set whiten_directions too")
         return self
@@ -229,6 +233,8 @@ def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
     if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
         raise RecipeError(f"{where} is no grid; it maps keys of a recipe to lists of values.")
     for part in parts:
+        if not part:
+            raise RecipeError(f"{where} holds an empty map; it maps keys of a recipe to lists of values.")
         for key, values in part.items():
             if not isinstance(values, list) or not values:
                 raise RecipeError(f"{where} gives {key!r} the value {values!r}; a list of values is expected.")

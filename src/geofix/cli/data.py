@@ -27,7 +27,7 @@ def subset(
     out: Annotated[Path, typer.Argument(help="A new folder for the subset.")],
     queries: Annotated[Path, typer.Option(help="A text file with the name of one query a line.")],
 ) -> None:
-    """All gallery photos and the queries of a list, as hard links: how Tokyo-night is made from Tokyo-XS."""
+    """The queries of a list and the whole gallery of their splits, as hard links: Tokyo-night from Tokyo-XS."""
     from geofix.data.assemble import subset as run_subset
 
     try:
@@ -41,7 +41,7 @@ def subset(
 
 @app.command()
 def merge(
-    sources: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Two deep-VG datasets or more.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="DIR", help="Two deep-VG datasets or more.")],
     out: Annotated[Path, typer.Option(help="A new folder for all of them.")],
 ) -> None:
     """The photos of several datasets in one, as hard links: day and night together."""

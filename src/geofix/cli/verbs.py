@@ -187,6 +187,8 @@ def evaluate(
     if len(runs) > 2:
         raise UsageError(f"{len(runs)} runs were named; evaluate takes one, or two to compare.")
     dataset = open_dataset(data, image_root=images, split_by_time=day_night) if data else None
+    if plot is not None and dataset is None:
+        raise UsageError("--plot draws what is measured; add --data DIR, or leave it out.")
     if plot is not None and dataset is not None and swept(dataset.split(split).queries) is None:
         raise UsageError(NO_SWEEP)
     scores: list[Scores] = []

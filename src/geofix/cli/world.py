@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from geofix.world.writers.flights import Flight
 
 KINDS = ("places", "crossview", "countries")
-_SIZE = "240x320"
+_SIZE, _SHARES, _LAYOUT = "240x320", "0.25,0.15", "university-1652"
 
 
 def world(
@@ -43,10 +43,8 @@ def world(
     visits: Annotated[int, typer.Option(help="places: poses that a spot's queries are taken from.")] = 1,
     shares: Annotated[
         str, typer.Option(metavar="TRAIN,VAL", help="places: of the spots in the train and val splits.")
-    ] = "0.25,0.15",
-    layout: Annotated[
-        str, typer.Option(help="crossview: university-1652, sues-200 or plain-views.")
-    ] = "university-1652",
+    ] = _SHARES,
+    layout: Annotated[str, typer.Option(help="crossview: university-1652, sues-200 or plain-views.")] = _LAYOUT,
     drone_views: Annotated[
         int | None, typer.Option(help="crossview: drone views of a place; the layout's own number by default.")
     ] = None,
@@ -54,7 +52,9 @@ def world(
         str | None,
         typer.Option(metavar="M[,M]", help="crossview: the drone's altitudes, from first to last."),
     ] = None,
-    pitch: Annotated[float, typer.Option(help="crossview: degrees the drone looks down, 90 is straight down.")] = 50.0,
+    pitch: Annotated[
+        float | None, typer.Option(help="crossview: degrees the drone looks down, 90 is straight down.")
+    ] = None,
     heading: Annotated[
         float | None, typer.Option(help="crossview: where the drone always looks; all around by default.")
     ] = None,
@@ -65,11 +65,23 @@ def world(
 ) -> None:
     """Render a world with known coordinates: the same seed gives the same bytes."""
     from geofix.world.difficulty import difficulty as preset
+    from geofix.world.writers.orthophoto import check_orthophoto
 
     level = preset(difficulty)
     day = level.day.with_settings(condition or [])
-    _check_kind(kind, {"--sweep": sweep is not None and kind != "places"})
-    _check_kind(kind, {"--orthophoto": orthophoto is not None and kind == "countries"})
+    only_places = {"--sweep": sweep is not None, "--difficulty": difficulty != "street", "--visits": visits != 1}
+    only_views = {"--drone-views": drone_views, "--altitude": altitude, "--pitch": pitch, "--heading": heading}
+    unfitting = {
+        **{flag: given and kind != "places" for flag, given in only_places.items()},
+        **{flag: given is not None and kind != "crossview" for flag, given in only_views.items()},
+        "--shares": shares != _SHARES and kind != "places",
+        "--layout": layout != _LAYOUT and kind != "crossview",
+        "--size": size != _SIZE and kind == "crossview",
+        "--orthophoto": orthophoto is not None and kind == "countries",
+    }
+    _check_kind(kind, unfitting)
+    if orthophoto is not None:
+        check_orthophoto(orthophoto)
     if kind == "places":
         conditions = _conditions(level, condition, sweep)
         told = [_places(out, places, seed, level, conditions, _size(size), _shares(shares), visits)]
@@ -150,14 +162,16 @@ def _crossview(
     return f"{out}: {summary.layout}; places: {_counts(summary.places)}; pictures: {_counts(summary.by_view)}"
 
 
-def _flight(layout: str, altitude: str | None, pitch: float, heading: float | None) -> Flight:
+def _flight(layout: str, altitude: str | None, pitch: float | None, heading: float | None) -> Flight:
     """The layout's own flight with what was asked for."""
     from geofix.world.writers.crossview import layout_flight
     from geofix.world.writers.flights import Flight
 
     own = layout_flight(layout)
     altitudes = own.altitudes_m if altitude is None else _altitudes(altitude)
-    return Flight(altitudes, own.views, pitch, heading, own.hfov_deg, own.turns, own.level)
+    return Flight(
+        altitudes, own.views, own.pitch_deg if pitch is None else pitch, heading, own.hfov_deg, own.turns, own.level
+    )
 
 
 def _altitudes(text: str) -> tuple[float, ...]:
@@ -194,7 +208,7 @@ def _conditions(level: Difficulty, settings: list[str] | None, sweep: str | None
 
 def _size(text: str) -> tuple[int, int]:
     rows, cross, columns = text.lower().partition("x")
-    if not (cross and rows.isdigit() and columns.isdigit()):
+    if not (cross and rows.isdecimal() and columns.isdecimal()):
         raise UsageError(f"The size is {text!r}; ROWSxCOLUMNS is expected, as in --size 240x320.")
     return int(rows), int(columns)
 

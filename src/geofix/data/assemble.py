@@ -33,7 +33,7 @@ class Assembled:
 
 
 def subset(source: Path, out: Path, names: Sequence[str], progress: Progress | None = None) -> Assembled:
-    """A deep-VG dataset with all gallery photos of `source` and only the queries of those names.
+    """A deep-VG dataset with only the queries of those names, and the whole gallery of the splits they are in.
 
     A name is a file's, or its path below `images`. Photos are hard links, or copies where the disk cannot link.
     Raises DataError when `source` has another layout, when no name is given or one names no query or several;
@@ -122,6 +122,6 @@ def _link(source: Path, target: Path) -> None:
             f"Two datasets have a photo {target.name} with different content; rename one of them, as one would be lost."
         )
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # of a link the photo itself, as the link may lead nowhere from here
     except OSError:  # another disk, or one that has no hard links
         shutil.copy2(source, target)

@@ -120,7 +120,12 @@ class Learner(lightning.LightningModule):
     def end_round(self) -> None:
         """The learning rate's change between two rounds, before the checkpoint is written."""
         if isinstance(self.between_rounds, ReduceLROnPlateau):
-            self.between_rounds.step(self.loss_sum / max(self.loss_steps, 1))
+            # Every process must see the same loss, or their rates drift apart.
+            own = torch.tensor([self.loss_sum, self.loss_steps], dtype=torch.float64, device=self.device)
+            every: Any = self.all_gather(own)
+            total, steps = every.reshape(-1, 2).sum(dim=0).tolist()
+            if steps:
+                self.between_rounds.step(total / steps)
         elif self.between_rounds is not None:
             self.between_rounds.step()
 

@@ -79,8 +79,8 @@ class Country(NamedTuple):
 COUNTRIES = (
     Country("FR", Position(46.6, 2.6)), Country("PL", Position(52.2, 20.4)), Country("SE", Position(62.6, 15.0)),
     Country("TR", Position(39.0, 33.2)), Country("BR", Position(-10.5, -51.2)), Country("AU", Position(-25.0, 135.2)),
-    Country("ZA", Position(-30.0, 23.4)), Country("US", Position(40.6, -99.2)), Country("KZ", Position(48.2, 69.2)),
-    Country("CN", Position(33.4, 105.4)), Country("AR", Position(-34.6, -65.4)), Country("DZ", Position(29.0, 2.8)),
+    Country("ZA", Position(-30.0, 21.0)), Country("US", Position(40.6, -99.2)), Country("KZ", Position(48.2, 69.2)),
+    Country("CN", Position(33.4, 105.4)), Country("AR", Position(-34.6, -63.0)), Country("DZ", Position(29.0, 2.8)),
 )  # fmt: skip
 
 

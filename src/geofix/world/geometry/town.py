@@ -180,9 +180,9 @@ def _check_seed(seed: int) -> None:
 
 
 def quarter_sizes(places: int, shares: Sequence[float] = SHARES) -> tuple[int, int, int]:
-    """How many spots lie in the train, val and test quarters; from 3 places on each quarter that has a share
-    has at least one. Raises UsageError for shares that are none."""
-    if len(shares) != 2 or min(shares) < 0 or sum(shares) > 1:
+    """How many spots lie in the train, val and test quarters; from 3 places on train and val have at least one
+    where they have a share. Raises UsageError for shares that are none."""
+    if len(shares) != 2 or not all(0 <= share <= 1 for share in shares) or sum(shares) > 1:
         raise UsageError(
             f"The shares of train and val are {tuple(shares)}; two of 0..1, together at most 1, are expected."
         )

@@ -114,9 +114,11 @@ def plan_regions(regions: int, countries: int, seed: int) -> Iterator[Region]:
     """Regions in turn over countries and scenes, each dealt to a split by chance. Raises UsageError."""
     if regions < 1:
         raise UsageError(f"A world of {regions} regions cannot be rendered; ask for at least 1 with --places.")
+    if seed < 0:
+        raise UsageError(f"The seed is {seed}; a whole number of 0 or more is expected.")
     if not 2 <= countries <= len(COUNTRIES):
         raise UsageError(f"{countries} countries were asked for; 2 to {len(COUNTRIES)} can be rendered.")
-    rng = np.random.default_rng([max(seed, 0), 50])
+    rng = np.random.default_rng([seed, 50])
     for number in range(regions):
         country, scene = COUNTRIES[number % countries], SCENES[number // countries % len(SCENES)]
         yield Region(number, country.code, scene, str(rng.choice(SPLITS, p=[0.7, 0.1, 0.2])))

@@ -45,6 +45,11 @@ class Flight:
                 f"A drone cannot fly at {', '.join(f'{altitude:g}' for altitude in self.altitudes_m) or 'no altitude'}"
                 f" m; name altitudes of {LOWEST_M:g} to 2000 m above the ground."
             )
+        if self.level and len(set(self.altitudes_m)) < len(self.altitudes_m):
+            raise UsageError(
+                f"The altitudes {', '.join(f'{altitude:g}' for altitude in self.altitudes_m)} m name one twice; "
+                "each is a folder of its own."
+            )
         DroneCamera(0.0, 0.0, self.altitudes_m[0], self.heading_deg or 0.0, self.pitch_deg, self.hfov_deg)
 
     def cameras(self, point: PlanePoints, size: int, rng: np.random.Generator) -> Iterator[DroneCamera]:

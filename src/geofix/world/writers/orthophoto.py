@@ -77,6 +77,12 @@ def write_orthophoto(
     return plan
 
 
+def check_orthophoto(out: Path) -> None:
+    """Refuse what could not be written, before anything is drawn. Raises UsageError or MissingExtraError."""
+    if _path(out).suffix.lower() in _GEOTIFF:
+        _rasterio()
+
+
 def _path(out: Path) -> Path:
     if out.is_dir() or not out.suffix:
         return out / ("orthophoto.tif" if importlib.util.find_spec("rasterio") else "orthophoto.png")
