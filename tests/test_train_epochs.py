@@ -328,29 +328,19 @@ def test_a_damaged_checkpoint(toy: Dataset, tmp_path: Path) -> None:
         train(small(), toy, tmp_path / "run", resume=True)
 
 
-def test_ctrl_c_is_ctrl_c(toy: Dataset, tmp_path: Path) -> None:
-    def interrupted(what: str, done: int, _: int) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_polite_kill_stop_it_and_lose_nothing(toy: Dataset, tmp_path: Path, sent: signal.Signals) -> None:
+    def stopped(what: str, done: int, _: int) -> None:
         if what == "training" and done == 3:
-            raise KeyboardInterrupt
+            if sent == signal.SIGINT:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), sent)
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(sent)
     whole = train(small(), toy, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(small(), toy, tmp_path / "run", progress=interrupted)
-    assert signal.getsignal(signal.SIGINT) == before
-    assert train(small(), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
-
-
-def test_a_polite_kill_stops_like_ctrl_c_and_loses_nothing(toy: Dataset, tmp_path: Path) -> None:
-    def terminated(what: str, done: int, _: int) -> None:
-        if what == "training" and done == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    before = signal.getsignal(signal.SIGTERM)
-    whole = train(small(), toy, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(small(), toy, tmp_path / "run", progress=terminated)
-    assert signal.getsignal(signal.SIGTERM) == before
+        train(small(), toy, tmp_path / "run", progress=stopped)
+    assert signal.getsignal(sent) == before
     assert train(small(), toy, tmp_path / "run", resume=True).fingerprint == whole.fingerprint
 
 

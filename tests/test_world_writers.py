@@ -268,7 +268,7 @@ def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def full(*_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writers, "_jpeg", full)
+    monkeypatch.setattr(writers, "tagged_jpeg", full)
     with pytest.raises(StorageError, match="The disk is full"):
         write_places(tmp_path / "out", places=1, size=SIZE)
     assert not (tmp_path / "out").exists()

@@ -16,7 +16,9 @@ Every message is one sentence: what was found, what was expected, what to do. As
 mistakes, never for the user's.
 """
 
+import difflib
 import errno
+from collections.abc import Iterable
 
 
 class GeofixError(Exception):
@@ -64,6 +66,13 @@ class MissingExtraError(GeofixError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part that is not installed: pip install 'geofix[{extra}]'.")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """The sentence for a name that is none of a few known ones; names the nearest and all of them."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
+    return UsageError(f"There is no {kind} {name!r}; did you mean {nearest!r}? Known are: {', '.join(names)}.")
 
 
 def storage_error(error: OSError, path: object) -> StorageError:

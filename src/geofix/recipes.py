@@ -6,6 +6,7 @@ No other place holds a hyperparameter. Recipes are YAML files; those that come w
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -135,7 +136,7 @@ class Recipe(BaseModel):
             raise ValueError("names of augmentations are written in a list, for example [night, occlusion]")
         for name in names:
             if name not in known:
-                close = _nearest(str(name), known)
+                close = nearest(str(name), known)
                 raise ValueError(f"there is no augmentation {name!r}{close}; known are: {', '.join(known)}")
         if len(set(names)) < len(names):
             raise ValueError("an augmentation is named once or not at all")
@@ -189,21 +190,7 @@ def parse(text: str, where: str) -> Recipe:
 
 def load(name_or_path: str) -> Recipe:
     """A recipe by the name of a built-in one or by file path. Raises RecipeError that names the nearest."""
-    path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"} or is_file(path):
-        try:
-            return parse(path.read_text(encoding="utf-8"), str(path))
-        except OSError as error:
-            raise RecipeError(f"Recipe {path} cannot be read ({error.strerror}).") from error
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"Recipe {path} is not text; a YAML file is expected.") from error
-    built_in = _built_in()
-    if name_or_path not in built_in:
-        raise RecipeError(
-            f"There is no recipe named {name_or_path!r}{_nearest(name_or_path, built_in)}; "
-            f"built in are: {', '.join(sorted(built_in))}. A path to a .yaml file works too."
-        )
-    return parse(built_in[name_or_path].read_text(encoding="utf-8"), f"recipe {name_or_path}")
+    return parse(*_text("recipe", name_or_path, _built_in()))
 
 
 def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
@@ -211,20 +198,7 @@ def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
 
     A YAML file, or the name of a built-in grid. Raises RecipeError for what is none.
     """
-    path = Path(name_or_path)
-    grids = _built_in("grids")
-    if path.suffix in {".yaml", ".yml"} or is_file(path):
-        try:
-            text, where = path.read_text(encoding="utf-8"), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"Grid {path} cannot be read ({error}).") from error
-    elif name_or_path in grids:
-        text, where = grids[name_or_path].read_text(encoding="utf-8"), f"grid {name_or_path}"
-    else:
-        raise RecipeError(
-            f"There is no grid named {name_or_path!r}{_nearest(name_or_path, grids)}; "
-            f"built in are: {', '.join(sorted(grids))}. A path to a .yaml file works too."
-        )
+    text, where = _text("grid", name_or_path, _built_in("grids"))
     try:
         parts = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -239,6 +213,24 @@ def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
             if not isinstance(values, list) or not values:
                 raise RecipeError(f"{where} gives {key!r} the value {values!r}; a list of values is expected.")
     return parts, where
+
+
+def _text(kind: str, name_or_path: str, built_in: dict[str, Traversable]) -> tuple[str, str]:
+    """The text of a YAML file or of a built-in one, and where it is from."""
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} or is_file(path):
+        try:
+            return path.read_text(encoding="utf-8"), str(path)
+        except OSError as error:
+            raise RecipeError(f"{kind.capitalize()} {path} cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"{kind.capitalize()} {path} is not text; a YAML file is expected.") from error
+    if name_or_path not in built_in:
+        raise RecipeError(
+            f"There is no {kind} named {name_or_path!r}{nearest(name_or_path, built_in)}; "
+            f"built in are: {', '.join(sorted(built_in))}. A path to a .yaml file works too."
+        )
+    return built_in[name_or_path].read_text(encoding="utf-8"), f"{kind} {name_or_path}"
 
 
 def names() -> list[str]:
@@ -276,7 +268,7 @@ def _validated(fields: dict[Any, Any], where: str) -> Recipe:
     for key in fields:
         if key not in known:
             raise RecipeError(
-                f"{where} sets {key!r}, which is no key of a recipe{_nearest(str(key), known)}; "
+                f"{where} sets {key!r}, which is no key of a recipe{nearest(str(key), known)}; "
                 f"the keys are: {', '.join(known)}."
             )
     try:
@@ -288,8 +280,9 @@ def _validated(fields: dict[Any, Any], where: str) -> Recipe:
         raise RecipeError(f"{where} sets {key} to {first['input']!r}: {message}.") from error
 
 
-def _nearest(name: str, known: object) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)  # type: ignore[call-overload]
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What was probably meant by a name that is not known, in brackets; nothing where none is like it."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 

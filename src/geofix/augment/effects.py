@@ -9,8 +9,7 @@ import torch
 
 from geofix.augment.chance import seeded
 from geofix.augment.papers import Form
-from geofix.augment.prepare import through
-from geofix.augment.steps import Setting
+from geofix.augment.steps import Setting, through
 from geofix.tensors import Images, PixelBatch
 from geofix.transforms import Preprocess, normalised
 

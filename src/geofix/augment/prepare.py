@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from geofix.augment.chance import seeded
 from geofix.augment.papers import chosen
-from geofix.augment.steps import Setting, Step
+from geofix.augment.steps import Setting, Step, through
 from geofix.augment.strengths import all_changed, changes_all
 from geofix.recipes import Recipe
 from geofix.tensors import AnyPhotos, Images, PixelBatch, PlaceNumbers
@@ -34,13 +32,6 @@ def prepared(pixels: PixelBatch, places: PlaceNumbers, recipe: Recipe, preproces
 def changes(recipe: Recipe) -> bool:
     """Whether photos are changed at all while a recipe is learned; pairs are learned from photos as they are."""
     return recipe.learn != "pairs" and (bool(recipe.augment) or changes_all(recipe))
-
-
-def through(steps: Iterable[Step], photos: AnyPhotos, setting: Setting) -> AnyPhotos:
-    """Photos through one step after the other."""
-    for step in steps:
-        photos = step(photos, setting)
-    return photos
 
 
 def _queries_changed(

@@ -7,7 +7,7 @@ state. Those named in a form's `on_pixels` get pixels 0..255, those in `on_norma
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -197,9 +197,14 @@ class Together:
         """In their order."""
         if torch.rand(1) >= self.probability:
             return photos
-        for step in self.steps:
-            photos = step(photos, setting)
-        return photos
+        return through(self.steps, photos, setting)
+
+
+def through(steps: Iterable[Step], photos: AnyPhotos, setting: Setting) -> AnyPhotos:
+    """Photos through one step after the other."""
+    for step in steps:
+        photos = step(photos, setting)
+    return photos
 
 
 def _draw(seed: int | None) -> Callable[[Range], float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from geofix.augment.chance import seeded
-from geofix.augment.steps import Erase, Jitter, Perspective, RandomCrop, Setting, Step
+from geofix.augment.steps import Erase, Jitter, Perspective, RandomCrop, Setting, Step, through
 from geofix.recipes import Recipe
 from geofix.tensors import PixelBatch, PlaceNumbers
 
@@ -23,11 +23,7 @@ def all_changed(pixels: PixelBatch, places: PlaceNumbers, recipe: Recipe, settin
     steps = _steps(recipe)
     with seeded(seed, pixels.device):
         mirrored = torch.rand(int(places.max()) + 1) < 0.5 if recipe.augment_flip else None
-        changed = []
-        for photo in pixels:
-            for step in steps:
-                photo = step(photo, setting)
-            changed.append(photo)
+        changed = [through(steps, photo, setting) for photo in pixels]
     if mirrored is not None:
         changed = [
             photo.flip(-1) if mirrored[place] else photo for photo, place in zip(changed, places.tolist(), strict=True)

@@ -48,6 +48,17 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def percent(share: float, ends: Sequence[float]) -> str:
+    """A fraction with the ends of its interval, in percent."""
+    low, high = (100 * end for end in ends)
+    return f"{100 * share:.1f} [{low:.0f}, {high:.0f}]"
+
+
+def points(value: float, low: float, high: float) -> str:
+    """A difference of fractions with the ends of its interval, in percentage points."""
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
 def save(path: Path | None, content: Callable[[], str]) -> None:
     """Write a result file whole, or do nothing when no path was given; - is stdout."""
     if path is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,8 +98,7 @@ def _recipe(name: str, settings: list[str]) -> Recipe:
         except RecipeError as error:
             if Path(name).suffix in {".yaml", ".yml"}:
                 raise
-            close = difflib.get_close_matches(name, AUGMENTATIONS, n=1, cutoff=0.5)
-            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            meant = recipes.nearest(name, AUGMENTATIONS)
             raise RecipeError(f"{error} So does the name of an augmentation{meant}: {known}.") from error
     recipe = recipes.with_settings(recipe, settings)
     if not changes(recipe):

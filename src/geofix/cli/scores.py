@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from geofix.cli.output import table
+from geofix.cli.output import percent, points, table
 from geofix.errors import ProtocolError
 from geofix.evaluate import Comparison, Scores
 from geofix.metrics import NEVER
@@ -53,14 +53,10 @@ def sweep_table(sweep: Sweep) -> str:
 
 
 def _sweep_row(point: SweepPoint, at: Sequence[int]) -> list[str]:
-    cells = []
-    for n in at:
-        low, high = point.recall_ci95[n]
-        cells.append(f"{100 * point.recall[n]:.1f} [{100 * low:.0f}, {100 * high:.0f}]")
+    cells = [percent(point.recall[n], point.recall_ci95[n]) for n in at]
     change = ""
     if point.change is not None:
-        value, low, high = (100 * part for part in point.change)
-        change = f"{value:+.1f} [{low:+.1f}, {high:+.1f}]" if value or low or high else "0"
+        change = points(*point.change) if any(point.change) else "0"
     return [f"{point.value:g}", str(point.queries), *cells, f"{'#' * round(20 * point.recall[at[0]]):20}", change]
 
 
@@ -145,8 +141,7 @@ def _label(name: str, scores: Scores) -> str:
 def _cell(scores: Scores, n: int) -> str:
     if n not in scores.recall:
         return ""
-    low, high = scores.recall_ci95[n]
-    return f"{100 * scores.recall[n]:.1f} [{100 * low:.0f}, {100 * high:.0f}]"
+    return percent(scores.recall[n], scores.recall_ci95[n])
 
 
 def _slice_line(name: str, cells: dict[str, dict[str, float]]) -> str:

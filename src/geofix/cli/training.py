@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geofix.cli.output import table
+from geofix.cli.output import percent, points, table
 from geofix.files import is_file, write_atomically
 from geofix.grid import CellResult
 from geofix.learn.course import CURVES, METRICS
@@ -88,15 +88,10 @@ def _row(name: str, split: dict[str, Any]) -> list[str]:
     cells = [f"{label}, {split['trained']['queries']} queries in {split['trained']['groups']} groups"]
     for n in ("1", "5"):
         difference = split["difference"][n]
-        low, high = (100 * value for value in difference["ci95"])
-        cells += [
-            _cell(split["untrained"], n),
-            _cell(split["trained"], n),
-            f"{100 * difference['points']:+.1f} [{low:+.1f}, {high:+.1f}]",
-        ]
+        change = points(difference["points"], *difference["ci95"])
+        cells += [_cell(split["untrained"], n), _cell(split["trained"], n), change]
     return cells
 
 
 def _cell(scores: dict[str, Any], n: str) -> str:
-    low, high = (100 * value for value in scores["recall_ci95"][n])
-    return f"{100 * scores['recall'][n]:.1f} [{low:.0f}, {high:.0f}]"
+    return percent(scores["recall"][n], scores["recall_ci95"][n])

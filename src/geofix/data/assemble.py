@@ -10,11 +10,12 @@ import filecmp
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofix.data import deep_vg
 from geofix.data.deep_vg import ROLES
+from geofix.data.places import Split
 from geofix.errors import DataError
 from geofix.files import whole_folder
 from geofix.photos import Photo
@@ -39,15 +40,15 @@ def subset(source: Path, out: Path, names: Sequence[str], progress: Progress | N
     Raises DataError when `source` has another layout, when no name is given or one names no query or several;
     UsageError when `out` holds anything; StorageError.
     """
-    dataset = _opened(source)
+    splits = _opened(source)
     wanted = [name.strip() for name in names if name.strip()]
     if not wanted:
         raise DataError("The list of queries is empty; one name a line is expected.")
-    queries = [photo for split in dataset.values() for photo in split[1]]
     by_name: dict[str, list[Photo]] = {}
-    for photo in queries:
-        for name in {photo.name, photo.path.name}:
-            by_name.setdefault(name, []).append(photo)
+    for split in splits.values():
+        for photo in split.queries:
+            for name in {photo.name, photo.path.name}:
+                by_name.setdefault(name, []).append(photo)
     unknown = [name for name in wanted if len(by_name.get(name, [])) != 1]
     if unknown:
         shown = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
@@ -55,11 +56,11 @@ def subset(source: Path, out: Path, names: Sequence[str], progress: Progress | N
             f"{len(unknown)} of the {len(wanted)} names are those of no query in {source}, or of several: {shown}."
         )
     kept = {by_name[name][0].path for name in wanted}
-    chosen = {
-        name: (gallery, tuple(photo for photo in asked if photo.path in kept))
-        for name, (gallery, asked) in dataset.items()
-    }
-    return _written({name: roles for name, roles in chosen.items() if roles[1]}, out, progress)
+    chosen = [
+        replace(split, queries=tuple(photo for photo in split.queries if photo.path in kept))
+        for split in splits.values()
+    ]
+    return _written([split for split in chosen if split.queries], out, progress)
 
 
 def merged(sources: Sequence[Path], out: Path, progress: Progress | None = None) -> Assembled:
@@ -70,37 +71,35 @@ def merged(sources: Sequence[Path], out: Path, progress: Progress | None = None)
     """
     if len(sources) < 2:
         raise DataError(f"{len(sources)} datasets were named; merging takes two or more.")
-    together: dict[str, tuple[tuple[Photo, ...], tuple[Photo, ...]]] = {}
+    together: dict[str, Split] = {}
     for source in sources:
-        for name, (gallery, queries) in _opened(source).items():
-            before = together.get(name, ((), ()))
-            together[name] = (before[0] + gallery, before[1] + queries)
-    return _written(together, out, progress)
+        for name, split in _opened(source).items():
+            before = together.get(name, Split(name, ()))
+            together[name] = Split(name, before.gallery + split.gallery, before.queries + split.queries)
+    return _written(list(together.values()), out, progress)
 
 
-def _opened(source: Path) -> dict[str, tuple[tuple[Photo, ...], tuple[Photo, ...]]]:
+def _opened(source: Path) -> dict[str, Split]:
     if not deep_vg.found(source):
         raise DataError(f"{source} is no deep-VG dataset; images/<split>/{{database,queries}}/@...@.jpg is expected.")
-    return {name: (split.gallery, split.queries) for name, split in deep_vg.read(source).splits.items()}
+    return deep_vg.read(source).splits
 
 
-def _written(
-    splits: dict[str, tuple[tuple[Photo, ...], tuple[Photo, ...]]], out: Path, progress: Progress | None
-) -> Assembled:
-    total = sum(len(photos) for roles in splits.values() for photos in roles)
+def _written(splits: Sequence[Split], out: Path, progress: Progress | None) -> Assembled:
+    total = sum(len(split.photos) for split in splits)
     done = 0
     with whole_folder(out) as partial:
-        for name, roles in splits.items():
-            for role, photos in zip(ROLES, roles, strict=True):
-                folder = partial / "images" / name / role
+        for split in splits:
+            for role, photos in zip(ROLES, (split.gallery, split.queries), strict=True):
+                folder = partial / "images" / split.name / role
                 folder.mkdir(parents=True)
                 for photo in photos:
                     _link(photo.path, folder / _below_role(photo, role))
                     done += 1
                     if progress:
                         progress(done, total)
-    gallery, queries = ({name: _distinct(roles[number]) for name, roles in splits.items()} for number in (0, 1))
-    return Assembled(out, gallery, queries)
+    gallery = {split.name: _distinct(split.gallery) for split in splits}
+    return Assembled(out, gallery, {split.name: _distinct(split.queries) for split in splits})
 
 
 def _below_role(photo: Photo, role: str) -> Path:

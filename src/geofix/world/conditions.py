@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from geofix.errors import UsageError
+from geofix.errors import UsageError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,7 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals:
         raise UsageError(f"The condition {text!r} has no value; NAME=VALUE is expected, as in night=0.5.")
     if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise UsageError(f"There is no condition {name!r}; did you mean {nearest!r}? Known are: {', '.join(known)}.")
+        raise unknown_name("condition", name, known)
     try:
         return name, int(value) if name == "jpeg_quality" else float(value)
     except ValueError as error:

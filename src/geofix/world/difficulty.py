@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 
-from geofix.errors import UsageError
+from geofix.errors import unknown_name
 from geofix.world.conditions import DAY, NIGHT, Conditions
 from geofix.world.styles import Span
 
@@ -38,8 +37,5 @@ DIFFICULTIES = {preset.name: preset for preset in (EASY, STREET, HARD)}
 def difficulty(name: str) -> Difficulty:
     """The preset of that name; raises UsageError that names the nearest."""
     if name not in DIFFICULTIES:
-        nearest = difflib.get_close_matches(name, DIFFICULTIES, n=1, cutoff=0.0)[0]
-        raise UsageError(
-            f"There is no difficulty {name!r}; did you mean {nearest!r}? Known are: {', '.join(DIFFICULTIES)}."
-        )
+        raise unknown_name("difficulty", name, DIFFICULTIES)
     return DIFFICULTIES[name]

@@ -87,10 +87,8 @@ COUNTRIES = (
 @lru_cache(maxsize=64)
 def country_style(code: str) -> Style:
     """The style of an invented country, the same in every run; raises KeyError for a code not in COUNTRIES."""
-    number = [country.code for country in COUNTRIES].index(code) if code in {c.code for c in COUNTRIES} else None
-    if number is None:
-        raise KeyError(code)
-    rng = np.random.default_rng([40, number])
+    numbers = {country.code: number for number, country in enumerate(COUNTRIES)}
+    rng = np.random.default_rng([40, numbers[code]])
     hue = float(rng.uniform(0, 1))
     dry = float(rng.uniform(0, 1))
     return Style(

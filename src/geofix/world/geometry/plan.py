@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from geofix.world.styles import Span
+
 SPOT_SPACING_M = 17.0
 DEPTH_M = 10.5  # of every house, from the street to its back
 CROSSING_M = 9.0  # no photo spot is nearer to a crossing than this
-
-Span = tuple[float, float]
-
 
 DWELLING, HALL, CONTAINER = range(3)  # kinds of house
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from geofix.errors import UsageError
-from geofix.world.geometry.plan import CONTAINER, HALL, House, Plan, Span, plan_quarter, row_of_houses
+from geofix.world.geometry.plan import CONTAINER, HALL, House, Plan, plan_quarter, row_of_houses
+from geofix.world.styles import Span
 
 SCENES = ("city", "nature", "coast", "industrial")
 CHIMNEY, TANK, PYLON = range(3)  # kinds of masts
@@ -17,13 +18,17 @@ def plan_region(scene: str, spots: int, leafy: float, rng: np.random.Generator) 
 
     Raises UsageError for another scene.
     """
+    check_scene(scene)
     if scene == "city":
         return plan_quarter(spots, 0.0, leafy, rng)
-    plans = {"nature": _nature, "coast": _coast, "industrial": _industrial}
-    if scene not in plans:
-        raise UsageError(f"There is no scene {scene!r}; known are: {', '.join(SCENES)}.")
-    plan = plans[scene](rng)
+    plan = {"nature": _nature, "coast": _coast, "industrial": _industrial}[scene](rng)
     return plan._replace(spots=_along(plan.streets, spots, rng))
+
+
+def check_scene(scene: str) -> None:
+    """Raises UsageError for a scene that is none of SCENES."""
+    if scene not in SCENES:
+        raise UsageError(f"There is no scene {scene!r}; known are: {', '.join(SCENES)}.")
 
 
 def _nature(rng: np.random.Generator) -> Plan:
@@ -75,9 +80,9 @@ def _industrial(rng: np.random.Generator) -> Plan:
         for start, end in ((0.0, cross - half), (cross + half, _LENGTH_M)):
             houses += _halls((start, end), side, half, rng)
             houses += _halls((start, end), side, half + 48, rng)
-    back = np.array([0, _LENGTH_M]), rng.uniform(50, 95)
+    back = rng.uniform(50, 95)
     masts = [
-        (rng.uniform(*back[0]), rng.choice([-1, 1]) * rng.uniform(46, back[1] + 20), kind)
+        (rng.uniform(0, _LENGTH_M), rng.choice([-1, 1]) * rng.uniform(46, back + 20), kind)
         for kind in rng.choice(3, int(rng.integers(3, 10)), p=[0.35, 0.4, 0.25])
     ]
     lamps = [(x, (-1) ** i * (0.5 * half + 0.8)) for i, x in enumerate(np.arange(10, _LENGTH_M, 30))]

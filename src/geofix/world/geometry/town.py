@@ -17,7 +17,7 @@ from geofix.errors import UsageError
 from geofix.positions import Position, unproject, utm_zones
 from geofix.shapes import Degrees, Metres, PlanePoints
 from geofix.world.geometry.plan import CONTAINER, DWELLING, HALL, House, Plan, plan_quarter
-from geofix.world.geometry.regions import CHIMNEY, PYLON, SCENES, TANK, plan_region
+from geofix.world.geometry.regions import CHIMNEY, PYLON, SCENES, TANK, check_scene, plan_region
 from geofix.world.styles import COUNTRIES, MIXED, Style, country_style
 
 QUARTERS = ("train", "val", "test")
@@ -140,7 +140,7 @@ def build_town(places: int, seed: int, origin: Position = ORIGIN, shares: Sequen
     """
     if places < 1:
         raise UsageError(f"A town with {places} places cannot be built; ask for at least 1 with --places.")
-    _check_seed(seed)
+    check_seed(seed)
     sizes = quarter_sizes(places, shares)
     plans: list[Plan] = []
     west = 0.0
@@ -164,8 +164,9 @@ def build_region(scene: str, code: str, seed: int, spots: int) -> Town:
         raise UsageError(f"There is no country {code!r} in the rendered world; known are: {', '.join(known)}.")
     if spots < 1:
         raise UsageError(f"A region with {spots} photo spots cannot be built; ask for at least 1.")
-    _check_seed(seed)
-    rng = np.random.default_rng([seed, 7, *code.encode(), SCENES.index(scene) if scene in SCENES else 0])
+    check_scene(scene)
+    check_seed(seed)
+    rng = np.random.default_rng([seed, 7, *code.encode(), SCENES.index(scene)])
     style = country_style(code)
     plan = plan_region(scene, spots, style.leafy, rng)
     middle = known[code]
@@ -174,7 +175,8 @@ def build_region(scene: str, code: str, seed: int, spots: int) -> Town:
     return _town([plan], own, origin, style, scene, np.zeros(spots, dtype=np.int64), turn_deg=(0.0, 360.0))
 
 
-def _check_seed(seed: int) -> None:
+def check_seed(seed: int) -> None:
+    """Raises UsageError for a negative seed."""
     if seed < 0:
         raise UsageError(f"The seed is {seed}; a whole number of 0 or more is expected.")
 
@@ -186,8 +188,13 @@ def quarter_sizes(places: int, shares: Sequence[float] = SHARES) -> tuple[int, i
         raise UsageError(
             f"The shares of train and val are {tuple(shares)}; two of 0..1, together at most 1, are expected."
         )
-    train, val = (max(round(places * share, 6).__floor__(), int(places >= 3 and share > 0)) for share in shares)
+    train, val = (max(whole_part(places, share), int(places >= 3 and share > 0)) for share in shares)
     return train, val, max(places - train - val, 0)
+
+
+def whole_part(places: int, share: float) -> int:
+    """How many of the places a share is, rounded down; what floating point leaves short of a whole one counts."""
+    return int(places * share + 1e-9)
 
 
 def roof_profile(kind: np.ndarray, along: np.ndarray, chimney: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from geofix.shapes import Pixels
 from geofix.world.conditions import Conditions
 from geofix.world.renderer.frame import Canvas, Plane, flat
 from geofix.world.renderer.grain import white_noise
-from geofix.world.styles import MIXED, Style
+from geofix.world.styles import Style
 
 Light = Float32[np.ndarray, "3 rows columns"]
 """Red, green and blue planes, 1 being white."""
@@ -56,7 +56,7 @@ def developed(
 def _lit(surface: Light, glow: Plane, shade: Plane, fallen: Plane, style: Style, night: float) -> Light:
     """Daylight and, the later it is, the light of lamps and windows; windows are lit from dusk on."""
     if not night:
-        return np.asarray(surface * shade if style is MIXED else surface * (shade * flat(style.sun)))
+        return np.asarray(surface * (shade * flat(style.sun)))
     dark = np.float32(night)
     low_sun = np.float32(4 * night * (1 - night))  # warm in the middle of dusk, none by day or by night
     shade = shade * (flat(style.sun) + low_sun * _DUSK)

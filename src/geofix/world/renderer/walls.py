@@ -56,7 +56,7 @@ def facade_style(town: Town, row: int, conditions: Conditions) -> FacadeStyle:
         house=(town.seed, building),
         wall=row,
         kind=int(walls.kind[row]),
-        rebuilt=_chance(town.seed, building) < conditions.rebuilt,
+        rebuilt=conditions.rebuilt > 0 and _chance(town.seed, building) < conditions.rebuilt,
         snowy=snow(conditions.season) > 0.5,
         role=int(walls.role[row]),
         storeys=int(walls.storeys[row]),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,17 +12,18 @@ import numpy as np
 
 from geofix.errors import UsageError
 from geofix.files import whole_folder
-from geofix.photos import save_jpeg, with_gps
 from geofix.positions import Position
 from geofix.world.conditions import DAY, Conditions
 from geofix.world.geometry.regions import SCENES
-from geofix.world.geometry.town import Town, build_region
+from geofix.world.geometry.town import Town, build_region, check_seed
 from geofix.world.renderer.street import Camera, render
 from geofix.world.styles import COUNTRIES
+from geofix.world.writers.jpegs import tagged_jpeg
+from geofix.world.writers.shots import camera_at, check_size
+from geofix.world.writers.tables import Row, write_table
 
 TABLE = "photos.csv"
 SPLITS = ("train", "val", "test")
-_COLUMNS = ("IMG_ID", "AUTHOR", "LAT", "LON", "scene", "country", "split", "heading", "time")
 _FIRST_DAY = datetime(2024, 2, 1)
 
 
@@ -93,20 +92,18 @@ def write_countries(
     planned = list(plan_regions(regions, countries, seed))
     if photos < 1:
         raise UsageError(f"{photos} photos of every region were asked for; at least 1 is needed.")
-    if min(size) < 16:
-        raise UsageError(f"Photos of {size[0]}x{size[1]} pixels were asked for; at least 16x16 are needed.")
+    check_size(size)
     progress = progress or (lambda _done, _total: None)
     shots: list[_Shot] = []
+    rows: list[Row] = []
     with whole_folder(out) as partial:
         for region in planned:
             town = build_region(region.scene, region.code, _seed(seed, region.number), photos)
             for shot in _shots(region, town, conditions, size):
-                file = partial / shot.path
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(_jpeg(town, shot))
+                rows.append(_write(partial, town, shot))
                 shots.append(shot)
                 progress(len(shots), photos * regions)
-        _write_table(partial / TABLE, shots)
+        write_table(partial / TABLE, rows)
     return _summary(out, regions, shots)
 
 
@@ -114,8 +111,7 @@ def plan_regions(regions: int, countries: int, seed: int) -> Iterator[Region]:
     """Regions in turn over countries and scenes, each dealt to a split by chance. Raises UsageError."""
     if regions < 1:
         raise UsageError(f"A world of {regions} regions cannot be rendered; ask for at least 1 with --places.")
-    if seed < 0:
-        raise UsageError(f"The seed is {seed}; a whole number of 0 or more is expected.")
+    check_seed(seed)
     if not 2 <= countries <= len(COUNTRIES):
         raise UsageError(f"{countries} countries were asked for; 2 to {len(COUNTRIES)} can be rendered.")
     rng = np.random.default_rng([seed, 50])
@@ -128,15 +124,14 @@ def _shots(region: Region, town: Town, conditions: Conditions, size: tuple[int, 
     rng = np.random.default_rng([town.seed, 51])
     for number, (point, bearing) in enumerate(zip(town.spots.points, town.spots.bearing_deg, strict=True)):
         heading = float(bearing) + float(rng.choice([0, 180])) + float(rng.uniform(-75, 75))
-        camera = Camera(
-            round(float(point[0]), 2),
-            round(float(point[1]), 2),
+        camera = camera_at(
+            float(point[0]),
+            float(point[1]),
+            heading,
+            size,
             height_m=round(float(rng.uniform(1.5, 2.4)), 1),
-            heading_deg=heading % 360,
             pitch_deg=float(rng.integers(2, 8)),
             hfov_deg=float(rng.uniform(60, 84)),
-            width=size[1],
-            height=size[0],
         )
         position = town.positions(np.array([point]))[0]
         yield _Shot(
@@ -162,22 +157,24 @@ def _varied(conditions: Conditions, rng: np.random.Generator) -> Conditions:
     )
 
 
-def _jpeg(town: Town, shot: _Shot) -> bytes:
+def _write(folder: Path, town: Town, shot: _Shot) -> Row:
+    """Render a photo and put it where it belongs; returns its row of the table."""
+    file = folder / shot.path
+    file.parent.mkdir(parents=True, exist_ok=True)
     pixels = render(town, shot.camera, shot.conditions, shot.seed)
-    encoded = save_jpeg(pixels, shot.conditions.jpeg_quality)
-    return with_gps(encoded, shot.position, shot.heading_deg, shot.taken.isoformat())
-
-
-def _write_table(path: Path, shots: Sequence[_Shot]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(_COLUMNS)
-        for shot in shots:
-            region, position = shot.region, shot.position
-            place = f"{position.lat:.6f}", f"{position.lon:.6f}"
-            label = region.scene, region.code, region.split
-            heading = f"{math.fmod(shot.heading_deg, 360):.1f}"
-            table.writerow([shot.path, f"region{region.number:05d}", *place, *label, heading, shot.taken.isoformat()])
+    file.write_bytes(tagged_jpeg(pixels, shot.conditions, shot.position, shot.heading_deg, shot.taken))
+    region = shot.region
+    return {
+        "IMG_ID": shot.path,
+        "AUTHOR": f"region{region.number:05d}",
+        "LAT": f"{shot.position.lat:.6f}",
+        "LON": f"{shot.position.lon:.6f}",
+        "scene": region.scene,
+        "country": region.code,
+        "split": region.split,
+        "heading": f"{shot.heading_deg:.1f}",
+        "time": shot.taken.isoformat(),
+    }
 
 
 def _seed(seed: int, region: int) -> int:

@@ -12,13 +12,14 @@ import numpy as np
 
 from geofix.errors import UsageError
 from geofix.files import whole_folder
-from geofix.photos import save_jpeg, save_png, with_gps
+from geofix.photos import save_png
 from geofix.shapes import Pixels
 from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import Town
 from geofix.world.renderer.above import MapCamera, render_above
 from geofix.world.renderer.street import Camera, render
 from geofix.world.writers.flights import Flight, check_altitudes, spots_near, town_with_places
+from geofix.world.writers.jpegs import tagged_jpeg
 from geofix.world.writers.pictures import Picture, write_tables
 from geofix.world.writers.view_layouts import DRONE, LAYOUTS, SATELLITE, STREET, Entry, ViewLayout
 
@@ -172,15 +173,14 @@ def _street_camera(spot: np.ndarray, aim: np.ndarray, size: int) -> Camera:
 def _write(folder: Path, town: Town, shot: Picture) -> None:
     """Render a picture once and put it wherever it belongs, a JPEG with its position."""
     pixels = _rendered(town, shot)
+    if shot.paths[0].endswith(".png"):
+        encoded = save_png(pixels)
+    else:
+        encoded = tagged_jpeg(pixels, shot.conditions, shot.position(town), shot.true_heading_deg(town), shot.taken)
     for path in shot.paths:
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(save_png(pixels) if file.suffix == ".png" else _jpeg(town, shot, pixels))
-
-
-def _jpeg(town: Town, shot: Picture, pixels: Pixels) -> bytes:
-    encoded = save_jpeg(pixels, shot.conditions.jpeg_quality)
-    return with_gps(encoded, shot.position(town), shot.true_heading_deg(town), shot.taken.isoformat())
+        file.write_bytes(encoded)
 
 
 def _rendered(town: Town, shot: Picture) -> Pixels:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from geofix.errors import UsageError
 from geofix.files import whole_folder
-from geofix.photos import save_jpeg, with_gps
 from geofix.positions import Position
 from geofix.world.conditions import Conditions
 from geofix.world.difficulty import STREET, Difficulty
 from geofix.world.geometry.town import QUARTERS, SHARES, Town, build_town
 from geofix.world.renderer.street import Camera, render
-from geofix.world.writers.shots import Shot, planned
-
-CAMERAS = "cameras.csv"  # beside `images`: what took each photo, and under what conditions
+from geofix.world.writers.cameras import CAMERAS, camera_row
+from geofix.world.writers.jpegs import tagged_jpeg
+from geofix.world.writers.shots import Shot, check_size, planned
+from geofix.world.writers.tables import Row, write_table
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ def write_places(
         raise UsageError("No conditions were given; at least one is needed to take queries under.")
     if visits < 1:
         raise UsageError(f"{visits} visits to every spot were asked for; at least 1 is needed for queries.")
-    if min(size) < 16:
-        raise UsageError(f"Photos of {size[0]}x{size[1]} pixels were asked for; at least 16x16 are needed.")
+    check_size(size)
     town = build_town(places, seed, shares=shares)
     shots = list(planned(town, conditions, size, level, visits))
     progress = progress or (lambda _done, _total: None)
@@ -74,10 +72,11 @@ def write_places(
         for split in QUARTERS:
             for role in ("database", "queries"):
                 (partial / "images" / split / role).mkdir(parents=True)
-        for done, shot in enumerate(shots, start=1):
-            (partial / _path(town, shot)).write_bytes(_jpeg(town, shot))
-            progress(done, len(shots))
-        _write_cameras(partial / CAMERAS, town, shots)
+        rows = []
+        for shot in shots:
+            rows.append(_write(partial, town, shot))
+            progress(len(rows), len(shots))
+        write_table(partial / CAMERAS, rows)
     return _summary(out, places, shots)
 
 
@@ -107,48 +106,14 @@ def _position(town: Town, camera: Camera) -> Position:
     return town.positions(np.array([[camera.easting_m, camera.northing_m]]))[0]
 
 
-def _path(town: Town, shot: Shot) -> str:
-    return f"images/{shot.split}/{shot.role}/{photo_name(town, shot)}"
-
-
-def _jpeg(town: Town, shot: Shot) -> bytes:
-    pixels = render(town, shot.camera, shot.conditions, shot.seed)
+def _write(partial: Path, town: Town, shot: Shot) -> Row:
+    """Render a photo and put it where it belongs; returns its row of cameras.csv."""
+    path = f"images/{shot.split}/{shot.role}/{photo_name(town, shot)}"
     position = _position(town, shot.camera)
-    return with_gps(
-        save_jpeg(pixels, shot.conditions.jpeg_quality),
-        position,
-        town.true_heading_deg(position, shot.camera.heading_deg),
-        shot.taken.isoformat(),
-    )
-
-
-def _write_cameras(path: Path, town: Town, shots: list[Shot]) -> None:
-    """Intrinsics, pose and conditions of every photo. Uprights stay upright at any pitch, as with a shift lens:
-    the principal point lies in the middle of the columns and in the row of the horizon."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = [_camera_row(town, shot) for shot in shots]
-        table = csv.DictWriter(file, rows[0], lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-
-
-def _camera_row(town: Town, shot: Shot) -> dict[str, object]:
-    camera, position = shot.camera, _position(town, shot.camera)
-    return {
-        "path": _path(town, shot),
-        "lat": f"{position.lat:.7f}",
-        "lon": f"{position.lon:.7f}",
-        "height_m": camera.height_m,
-        "heading_deg": f"{town.true_heading_deg(position, camera.heading_deg):.2f}",
-        "pitch_deg": camera.pitch_deg,
-        "hfov_deg": f"{camera.hfov_deg:.3f}",
-        "focal_px": f"{camera.focal:.3f}",
-        "principal_x_px": camera.width / 2,
-        "principal_y_px": f"{camera.horizon:.3f}",
-        "width": camera.width,
-        "height": camera.height,
-        **asdict(shot.conditions),
-    }
+    heading_deg = town.true_heading_deg(position, shot.camera.heading_deg)
+    pixels = render(town, shot.camera, shot.conditions, shot.seed)
+    (partial / path).write_bytes(tagged_jpeg(pixels, shot.conditions, position, heading_deg, shot.taken))
+    return camera_row(path, position, heading_deg, shot.camera, shot.conditions)
 
 
 def _summary(out: Path, places: int, shots: list[Shot]) -> PlacesSummary:

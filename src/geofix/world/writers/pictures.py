@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +15,11 @@ from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import Town
 from geofix.world.renderer.aerial.cameras import DroneCamera, MapCamera
 from geofix.world.renderer.frame import Camera
+from geofix.world.writers.cameras import CAMERAS, camera_row
+from geofix.world.writers.tables import Row, latlon, write_table
 from geofix.world.writers.view_layouts import Entry
 
-CAMERAS, TILES, PLACES = "cameras.csv", "tiles.csv", "places.csv"  # beside the folders of the views
+TILES, PLACES = "tiles.csv", "places.csv"  # beside the folders of the views, as cameras.csv
 
 
 @dataclass(frozen=True)
@@ -52,55 +53,21 @@ class Picture:
 
 def write_tables(folder: Path, town: Town, entries: Sequence[Entry], pictures: Sequence[Picture]) -> None:
     """cameras.csv, tiles.csv and places.csv; a picture that is written twice has two rows."""
-    rows = [(picture, path) for picture in pictures for path in picture.paths]
-    tables = {
-        CAMERAS: [_camera(town, one, path) for one, path in rows if not isinstance(one.camera, MapCamera)],
-        TILES: [_tile(town, one, path) for one, path in rows if isinstance(one.camera, MapCamera)],
-        PLACES: [_place(town, entry) for entry in entries],
-    }
-    for name, lines in tables.items():
-        with (folder / name).open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, lines[0], lineterminator="\n")
-            table.writeheader()
-            table.writerows(lines)
+    rows = [_row(town, picture, path) for picture in pictures for path in picture.paths]
+    write_table(folder / CAMERAS, [row for row in rows if "focal_px" in row])
+    write_table(folder / TILES, [row for row in rows if "crs" in row])
+    write_table(folder / PLACES, [_place(town, entry) for entry in entries])
 
 
-def _camera(town: Town, picture: Picture, path: str) -> dict[str, object]:
-    """Pose and intrinsics. The pitch is counted upwards from the horizon, so that drones have a negative one."""
-    camera = picture.camera
-    assert not isinstance(camera, MapCamera)
-    if isinstance(camera, DroneCamera):
-        pitch, focal, principal = -camera.pitch_deg, camera.focal_px, camera.principal_px
-    else:  # uprights stay upright, as with a shift lens: the optical axis meets the row of the horizon
-        pitch, focal, principal = camera.pitch_deg, camera.focal, (camera.width / 2, camera.horizon)
-    return {
-        "path": path,
-        **dict(_latlon(picture.position(town))),
-        "height_m": camera.height_m,
-        "heading_deg": f"{picture.true_heading_deg(town):.3f}",
-        "pitch_deg": pitch,
-        "hfov_deg": camera.hfov_deg,
-        "focal_px": f"{focal:.3f}",
-        "principal_x_px": f"{principal[0]:.3f}",
-        "principal_y_px": f"{principal[1]:.3f}",
-        "width": camera.width,
-        "height": camera.height,
-        **asdict(picture.conditions),
-    }
+def _row(town: Town, picture: Picture, path: str) -> Row:
+    """Of a photo its pose and intrinsics; of a tile its middle, and the outer corner of its upper left pixel."""
+    position, heading_deg = picture.position(town), picture.true_heading_deg(town)
+    if isinstance(picture.camera, MapCamera):
+        crs = {"crs": f"EPSG:{utm_epsg(town.zone, town.north)}"}
+        return {"path": path, **latlon(position), **crs, **asdict(picture.camera)}
+    assert heading_deg is not None
+    return camera_row(path, position, heading_deg, picture.camera, picture.conditions)
 
 
-def _tile(town: Town, picture: Picture, path: str) -> dict[str, object]:
-    """The middle of a tile, and the outer corner of its upper left pixel in its plane."""
-    camera = picture.camera
-    assert isinstance(camera, MapCamera)
-    crs = {"crs": f"EPSG:{utm_epsg(town.zone, town.north)}"}
-    return {"path": path, **dict(_latlon(picture.position(town))), **crs, **asdict(camera)}
-
-
-def _place(town: Town, entry: Entry) -> dict[str, object]:
-    return {"place": entry.name, "role": entry.role, **dict(_latlon(town.positions(entry.place.point)[0]))}
-
-
-def _latlon(position: Position) -> Iterator[tuple[str, str]]:
-    yield "lat", f"{position.lat:.7f}"
-    yield "lon", f"{position.lon:.7f}"
+def _place(town: Town, entry: Entry) -> Row:
+    return {"place": entry.name, "role": entry.role, **latlon(town.positions(entry.place.point)[0])}

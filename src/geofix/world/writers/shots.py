@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from geofix.errors import UsageError
 from geofix.world.conditions import Conditions
 from geofix.world.difficulty import STREET, Difficulty
 from geofix.world.geometry.town import QUARTERS, Town
@@ -33,6 +34,12 @@ class Shot:
     taken: datetime
     note: str  # what its conditions are called
     seed: int
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raises UsageError for photos (rows, columns) too small to show anything."""
+    if min(size) < 16:
+        raise UsageError(f"Photos of {size[0]}x{size[1]} pixels were asked for; at least 16x16 are needed.")
 
 
 def planned(
@@ -61,7 +68,7 @@ def _gallery_shots(town: Town, spot: int, size: tuple[int, int]) -> Iterator[Sho
         yield Shot(
             split=QUARTERS[int(town.spots.quarter[spot])],
             role="database",
-            camera=_camera(float(east), float(north), heading, size),
+            camera=camera_at(float(east), float(north), heading, size),
             conditions=GALLERY,
             pano=f"spot{spot:05d}",
             tile=tile,
@@ -106,7 +113,7 @@ def _query_camera(town: Town, spot: int, size: tuple[int, int], level: Difficult
     sin, cos = math.sin(math.radians(bearing)), math.cos(math.radians(bearing))
     east, north = town.spots.points[spot] + [along * sin + sideways * cos, along * cos - sideways * sin]
     heading = bearing + float(rng.choice(HEADINGS_DEG)) + rng.uniform(-level.turn_deg, level.turn_deg)
-    return _camera(
+    return camera_at(
         float(east),
         float(north),
         heading,
@@ -117,7 +124,7 @@ def _query_camera(town: Town, spot: int, size: tuple[int, int], level: Difficult
     )
 
 
-def _camera(
+def camera_at(
     east: float,
     north: float,
     heading_deg: float,

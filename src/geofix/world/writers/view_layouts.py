@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from geofix.world.geometry.town import whole_part
 from geofix.world.writers.flights import Flight, Place
 
 TRAIN, VAL, QUERY, DISTRACTOR = "train", "val", "query", "distractor"  # what a place is in a dataset
@@ -40,7 +41,7 @@ class ViewLayout:
 
     def quarters(self, places: int) -> tuple[int, int, int]:
         """How many of the places lie in the train, val and test quarters; test has one at least."""
-        train, val = (int(places * share + 1e-9) for share in (self.train, self.val))
+        train, val = (whole_part(places, share) for share in (self.train, self.val))
         return train, val, places - train - val
 
     def entries(self, places: Sequence[Place]) -> list[Entry]:
