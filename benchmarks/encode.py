@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geofix import recipes
 from geofix.encode import Inference, encode_chunk
-from geofix.models.encoder import Encoder, build
+from geofix.models.build import build
+from geofix.models.encoder import SingleEncoder
 from geofix.photos import Photo, save_jpeg
 
 PLAIN_BATCH = 16
@@ -40,7 +41,7 @@ def photos(folder: Path, count: int) -> list[Photo]:
 
 
 @torch.no_grad()
-def plain(encoder: Encoder, chosen: list[Photo]) -> np.ndarray:
+def plain(encoder: SingleEncoder, chosen: list[Photo]) -> np.ndarray:
     """The field's way, as its evaluation code does it."""
     from PIL import Image
     from torchvision.transforms import functional
@@ -56,7 +57,7 @@ def plain(encoder: Encoder, chosen: list[Photo]) -> np.ndarray:
     return np.concatenate(found)
 
 
-def floor_seconds(encoder: Encoder, dtype: torch.dtype) -> float:
+def floor_seconds(encoder: SingleEncoder, dtype: torch.dtype) -> float:
     """Seconds for one photo's multiplications at the rate of a large convolution in this arithmetic."""
     with FlopCounterMode(display=False) as counter:
         encoder.trunk(torch.zeros(1, 3, *encoder.preprocess.size))

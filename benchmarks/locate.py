@@ -21,7 +21,7 @@ from geofix import recipes
 from geofix.atlas.store import Rows
 from geofix.encode import Inference, encode_chunk
 from geofix.locate import fix_from
-from geofix.models.encoder import build
+from geofix.models.build import build
 from geofix.transforms import stacked
 
 GALLERY = 100_000
@@ -52,7 +52,7 @@ def main() -> None:
 
         def ours() -> object:
             distances, neighbours = rows.search(encode_chunk(inference, one).single, K)
-            return fix_from(one[0].name, rows, distances[0], neighbours[0], None)
+            return fix_from(one[0].name, rows, distances[0], neighbours[0], None, 0.0)
 
         sides = {
             "geofix": ours,

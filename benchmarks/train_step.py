@@ -20,15 +20,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from geofix import losses, recipes
 from geofix.learn.learner import Learner, freeze
-from geofix.models.encoder import Encoder, build
+from geofix.models.build import build
+from geofix.models.encoder import SingleEncoder
 from geofix.models.pooling import NetVLAD
 
 GROUP = 12  # a query, its positive and ten negatives
 
 
-def encoder_of(pooling: str) -> Encoder:
+def encoder_of(pooling: str) -> SingleEncoder:
     recipe = recipes.with_settings(recipes.load("resnet18-gem"), ["pretrained=none", f"pooling={pooling}"])
-    encoder = build(recipe, pretrained=False).train()
+    encoder = build(recipe, pretrained=False).singles()[0].train()
     freeze(encoder)
     return encoder
 

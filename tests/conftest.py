@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from geofix import recipes
 from geofix.index import index
-from geofix.models.encoder import Encoder
+from geofix.models.encoder import SingleEncoder
 from geofix.models.runs import Run
 from geofix.photos import save_jpeg, with_gps
 from geofix.positions import Position
@@ -88,7 +88,7 @@ class Averages(nn.Module):
 def averages(tmp_path: Path) -> Run:
     """The encoder of parity case P9, for photos of 48x64 pixels."""
     recipe = Recipe(name="averages", pooling="spoc", l2="after_pool", image_size=(48, 64), pretrained="none")
-    return Run(tmp_path, Encoder(recipe, Averages()).eval(), "averages")
+    return Run(tmp_path, SingleEncoder(recipe, Averages()).eval(), "averages")
 
 
 def write_street(folder: Path, count: int = 24) -> Path:

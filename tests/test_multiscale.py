@@ -1,14 +1,17 @@
 """Several scales against parity P6 and naive loops."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from geofix import recipes
 from geofix.errors import RecipeError
-from geofix.models.encoder import build
-from geofix.models.multiscale import joined, stepped
+from geofix.models.build import build
+from geofix.models.multiscale import every_size, joined, stepped
 from geofix.models.pooling import GeM
+from geofix.recipes import Recipe
 from test_pooling import parity_maps, parity_netvlad
 
 
@@ -96,3 +99,13 @@ def test_one_size_alone_is_left_as_it_is(how: str) -> None:
 def test_steps_that_make_no_sense_are_refused(settings: list[str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipes.with_settings(recipes.Recipe(), settings)
+
+
+@pytest.mark.parametrize("settings", [{"steps": (2,), "steps_by": "resize"}, {"steps": (2,)}, {"scales": (1.0, 0.5)}])
+def test_every_size_in_bfloat16(settings: dict[str, Any]) -> None:
+    recipe = Recipe(image_size=(64, 96), **settings)
+    images = torch.randn(2, 3, 64, 96)
+    exact = every_size(images, recipe)
+    for rough, exactly in zip(every_size(images.bfloat16(), recipe), exact, strict=True):
+        assert rough.dtype == torch.bfloat16
+        assert torch.allclose(rough.float(), exactly, atol=0.03)

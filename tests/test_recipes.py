@@ -40,9 +40,19 @@ def test_yaml_round_trip_of_every_field_changed() -> None:
         block_share=0.4, accumulate=2, train_precision="bf16", channels_last=False, augment_colour=0.1,
         augment_crop=0.5, augment_perspective=0.2, augment_erase=0.3, augment_flip=True,
         augment=("occlusion", "night"), augment_as="coded", steps=(2,), steps_by="resize", join="tile",
+        epochs_before=8,
     )  # fmt: skip
-    assert recipes.parse(recipe.to_yaml(), "again") == recipe
-    assert all(getattr(recipe, name) != field.default for name, field in Recipe.model_fields.items() if name != "task")
+    together = Recipe(
+        members=({}, {"backbone": "vgg16", "steps": (2, 3)}), combine="add", member_weights=(1.0, -0.5),
+        equal_norms=True, pca=7,
+    )  # fmt: skip
+    for one in (recipe, together):
+        assert recipes.parse(one.to_yaml(), "again") == one
+    assert all(
+        getattr(recipe, name) != field.default or getattr(together, name) != field.default
+        for name, field in Recipe.model_fields.items()
+        if name != "task"
+    )
 
 
 def test_unknown_recipe_names_the_nearest() -> None:

@@ -15,7 +15,8 @@ from geofix.data import deep_vg
 from geofix.data.places import Dataset, Split
 from geofix.errors import DataError, RecipeError, StorageError, UsageError
 from geofix.learn.clusters import place_clusters
-from geofix.models.encoder import Encoder, build
+from geofix.models.build import build
+from geofix.models.encoder import SingleEncoder
 from geofix.models.pooling import NetVLAD
 from geofix.models.runs import FILES, load_run
 from geofix.photos import save_jpeg
@@ -183,7 +184,7 @@ def test_netvlad_passes_over_unreadable_photos(tmp_path: Path) -> None:
 
 def test_netvlad_on_photos_of_nothing(tmp_path: Path) -> None:
     black = np.zeros((48, 64, 3), dtype=np.uint8)
-    encoder = Encoder(tiny("netvlad_clusters=2", name="resnet18-netvlad"), Flat()).eval()
+    encoder = SingleEncoder(tiny("netvlad_clusters=2", name="resnet18-netvlad"), Flat()).eval()
     dataset = folder_of(tmp_path, [black, black])
     with pytest.raises(DataError, match=r"all alike .*cannot be told apart"):
         place_clusters(encoder, dataset.photos, [])

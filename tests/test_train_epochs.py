@@ -36,7 +36,7 @@ from geofix.evaluate import Scores
 from geofix.learn import course
 from geofix.learn.learner import Learner, Progress
 from geofix.learn.triplets import TripletLesson
-from geofix.models.encoder import build
+from geofix.models.build import build
 from geofix.models.runs import load_run
 from geofix.recipes import Recipe
 from geofix.train import train

@@ -10,7 +10,7 @@ from torch.nn import functional
 from geofix import recipes
 from geofix.errors import RecipeError
 from geofix.mining import mutual_pairs
-from geofix.models.encoder import build
+from geofix.models.build import build
 from geofix.models.whitening import LearnedWhitening
 
 

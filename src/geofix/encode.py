@@ -70,17 +70,17 @@ class Inference:
         self.preprocess = encoder.preprocess
         self.descriptor_length = encoder.descriptor_length
         self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
-        self.encoder.trunk = fused(self.encoder.trunk)
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.encoder.trunk.to(dtype=self.dtype)
+        for single in self.encoder.singles():
+            single.trunk = fused(single.trunk)
+            single.trunk.to(dtype=self.dtype)
         self.encoder.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, batch: PixelBatch) -> DescriptorRows:
         """Pixels of one size -> float32 descriptors (n, d) in the computer's main memory."""
         images = normalised(batch.to(self.device), self.preprocess).to(self.dtype)
-        maps = self.encoder.maps(images)
-        descriptors = self.encoder.head(maps.float())
+        descriptors = self.encoder(images)
         return np.asarray(descriptors.float().cpu().numpy())
 
     @property

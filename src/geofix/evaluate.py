@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from geofix import metrics
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, without
 from geofix.data.views import directed
 from geofix.encode import Encoded, Inference, Progress, encode, encode_chunk
 from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
+from geofix.models.components import PrincipalComponents, check_components
 from geofix.models.runs import Run
 from geofix.photos import Photo
 from geofix.recipes import Precision
@@ -147,9 +149,9 @@ def evaluate(
         )
     part = dataset.split(split) if direction is None else directed(dataset.split(split), direction)
     mark = benchmark(part, threshold_m=threshold_m, exclude_nearer_than_m=exclude_nearer_than_m)
-    basis = _pca_photos(dataset, part) if pca is not None else ()
+    basis = _pca_basis(dataset, part) if pca is not None else ()
     if pca is not None:  # before hours are spent on descriptors
-        _check_components(pca, len(basis), run.encoder.descriptor_length)
+        check_components(pca, len(basis), run.encoder.descriptor_length)
     total = len(mark.gallery) + len(mark.queries) + len(basis)
 
     def described(photos: Sequence[Photo], way: Method, before: int) -> Encoded:
@@ -241,10 +243,7 @@ def _protocol(run: Run, dataset: Dataset, part: Split, mark: Benchmark) -> dict[
         "without_position": mark.without_position,
         "encoder": run.fingerprint,
         "recipe": recipe.name,
-        "pretrained": recipe.pretrained,
-        "weights": recipe.weights,
-        "random_tensors": recipe.random_tensors,
-        "epochs": recipe.epochs,
+        **run.encoder.origin(),
         "image_size": list(run.encoder.preprocess.size),
     }
 
@@ -309,29 +308,23 @@ def _has_train(dataset: Dataset) -> bool:
     return "train" in dataset.splits and len(dataset.splits["train"].photos) > 0
 
 
-def _pca_photos(dataset: Dataset, part: Split) -> tuple[Photo, ...]:
-    photos = dataset.splits["train"].photos if _has_train(dataset) else part.gallery
+def _pca_basis(dataset: Dataset, part: Split) -> tuple[Photo, ...]:
+    return pca_photos(dataset.splits["train"].photos if _has_train(dataset) else part.gallery)
+
+
+def pca_photos(photos: Sequence[Photo]) -> tuple[Photo, ...]:
+    """The photos a PCA is fitted to: all of them, or a fixed sample where they are very many."""
     if len(photos) <= PCA_MOST_PHOTOS:
-        return photos
+        return tuple(photos)
     chosen = np.sort(np.random.default_rng(0).choice(len(photos), PCA_MOST_PHOTOS, replace=False))
     return tuple(photos[row] for row in chosen)
 
 
-def _check_components(components: int, photos: int, length: int) -> None:
-    if not 1 <= components <= min(photos, length):
-        raise UsageError(
-            f"A PCA to {components} components was asked for; {photos} photos with {length} numbers "
-            f"each allow 1 to {min(photos, length)}."
-        )
-
-
 def _pca(rows: DescriptorRows, components: int) -> Any:
     """A function that projects descriptors on the first principal components of `rows`, without whitening."""
-    from sklearn.decomposition import PCA
-
-    _check_components(components, *rows.shape)
-    fitted = PCA(n_components=components, random_state=0).fit(rows)
-    return lambda x: np.ascontiguousarray(fitted.transform(x), dtype=np.float32)
+    fitted = PrincipalComponents(rows.shape[1], components)
+    fitted.fit(rows)
+    return lambda x: fitted(torch.from_numpy(x)).numpy()
 
 
 def _scored(

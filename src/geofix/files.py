@@ -9,10 +9,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from geofix.errors import UsageError, storage_error
+
+
+def shipped_files(folder: str, suffix: str) -> dict[str, Traversable]:
+    """The files of a folder that comes with geofix, by name without suffix: from the wheel or, in a checkout, from
+    its root; nothing where there is no such folder."""
+    packaged = resources.files("geofix") / "builtin" / folder
+    found: Traversable = packaged if packaged.is_dir() else Path(__file__).parents[2] / folder
+    if not found.is_dir():
+        return {}
+    return {file.name.removesuffix(suffix): file for file in found.iterdir() if file.name.endswith(suffix)}
 
 
 def absolute(path: Path) -> Path:

@@ -128,7 +128,9 @@ def table_csv(results: Sequence[CellResult]) -> str:
 def _train_cell(cell: Cell, dataset: Dataset, out: Path, weights: Path | None, progress: Progress | None) -> CellResult:
     if is_file(out / _FAILURE):
         return _failed(cell, (out / _FAILURE).read_text(encoding="utf-8").strip())
-    if is_file(out / SCORES) and _asked(recipes.load(str(out / RECIPE))) != _asked(cell.recipe):
+    if is_file(out / SCORES) and recipes.load(str(out / RECIPE)).without_origin("none") != cell.recipe.without_origin(
+        "none"
+    ):
         raise UsageError(
             f"{out} was trained by another recipe than this grid asks for; choose a new folder with --out."
         )
@@ -148,11 +150,6 @@ def _finished(cell: Cell, out: Path) -> CellResult:
         return CellResult(cell, training["splits"], str(training["chosen_on"]), int(training["best_epoch"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GeofixError(f"{out / SCORES} is damaged ({error}); remove {out} and train that cell again.") from error
-
-
-def _asked(recipe: Recipe) -> Recipe:
-    """A recipe without what training wrote into it."""
-    return recipe.model_copy(update={"pretrained": "imagenet", "weights": None, "random_tensors": 0})
 
 
 def _failed(cell: Cell, problem: str) -> CellResult:

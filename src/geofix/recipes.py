@@ -6,8 +6,9 @@ No other place holds a hyperparameter. Recipes are YAML files; those that come w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from importlib import resources
+import json
+import math
+from collections.abc import Iterable, Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,8 +16,9 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from geofix import papers
 from geofix.errors import RecipeError
-from geofix.files import is_file
+from geofix.files import is_file, shipped_files
 
 PoolingName = Literal["gem", "netvlad", "mac", "spoc", "rmac"]
 L2Where = Literal["before_pool", "after_pool", "none"]
@@ -33,7 +35,12 @@ AugmentName = Literal[
 AugmentAs = Literal["described", "coded"]
 Stepping = Literal["skip", "resize"]
 Joining = Literal["concat", "tile", "average"]
+Combining = Literal["add", "divide", "concat"]
 
+# What an ensemble says of itself alone, and what all its members must share: they look at the same pixels.
+_OF_ENSEMBLE = ("members", "combine", "member_weights", "equal_norms", "pca")
+_SHARED = ("image_size", "mean", "std")
+_FIRST_OF_TRAINING = "learn"  # from this key on they say how is learned
 _LEAST_STEPPED = 32  # pixels of the shorter side that a trunk can still make a map of
 
 
@@ -50,6 +57,7 @@ class Recipe(BaseModel):
     pretrained: Literal["imagenet", "file", "none"] = "imagenet"  # where the trunk starts; "none": seeded random
     weights: str | None = None  # the file it started from and what that covered, written by train
     random_tensors: int = Field(default=0, ge=0)  # of the trunk, which that file did not cover; written by train
+    epochs_before: int = Field(default=0, ge=0)  # which the run had learned that it started from; written by train
     pooling: PoolingName = "gem"
     gem_p: float = Field(default=3.0, gt=0)  # GeM's exponent at the start
     gem_p_learnable: bool = True
@@ -65,6 +73,12 @@ class Recipe(BaseModel):
     whiten_directions: int = Field(default=0, ge=0)  # which learned whitening may shrink; 0 leaves it out
     whiten_floor: float = Field(default=0.3, gt=0)  # the larger, the gentler
     projection: int | None = Field(default=None, ge=1)  # length after a linear layer and L2; none leaves it out
+    pca: int | None = Field(default=None, ge=1)  # principal components of the finished descriptor; none leaves it whole
+
+    members: tuple[dict[str, Any], ...] = ()  # of an ensemble: for each, its settings over the rest of the recipe
+    combine: Combining | None = None  # members' descriptors: side by side, their sum, or their sum by their number
+    member_weights: tuple[float, ...] = ()  # factors of the members' descriptors; none: 1 each
+    equal_norms: bool = False  # bring each member's descriptor to unit length first
 
     image_size: tuple[int, int] = (480, 640)  # rows x columns, written HxW
     mean: tuple[float, float, float] | None = None  # of RGB in 0..1; none: what the backbone was pretrained with
@@ -142,6 +156,48 @@ class Recipe(BaseModel):
             raise ValueError("an augmentation is named once or not at all")
         return tuple(names)
 
+    @field_validator("members", mode="before")
+    @classmethod
+    def _members(cls, value: object) -> object:
+        """Each member is a map of known keys; what all members must share stands in the ensemble."""
+        if not isinstance(value, list | tuple) or not all(isinstance(member, dict) for member in value):
+            raise ValueError("members are a list of maps, for example [{}, {pooling: gem}]")
+        for number, member in enumerate(value, start=1):
+            for key in member:
+                if key not in cls.model_fields:
+                    raise ValueError(
+                        f"member {number} sets {key!r}, which is no key{nearest(str(key), cls.model_fields)}"
+                    )
+                if key in _SHARED:
+                    raise ValueError(
+                        f"member {number} sets {key}, but the members of an ensemble look at the same pixels; set it "
+                        "for the ensemble as a whole"
+                    )
+        return json.loads(json.dumps(value, default=str))  # tuples as lists, as they come back from a file
+
+    @model_validator(mode="after")
+    def _ensemble(self) -> Recipe:
+        """Refuse members that cannot be combined."""
+        if len(self.members) == 1:
+            raise ValueError("an ensemble has two or more members; one is no ensemble")
+        if self.members and self.member_weights and len(self.member_weights) != len(self.members):
+            raise ValueError(f"there are {len(self.member_weights)} weights for {len(self.members)} members")
+        if any(not math.isfinite(weight) or weight == 0 for weight in self.member_weights):
+            raise ValueError("the weight of a member is a number other than 0; leave out a member that counts nothing")
+        if self.members and self.learn == "pairs":
+            raise ValueError("an ensemble does not learn from pairs; train its members so, each for itself")
+        for number, settings in enumerate(self.members, start=1):
+            try:
+                self._member(settings)
+            except ValidationError as error:
+                raise ValueError(f"member {number}: {reason(error)}") from error
+        if self.pca is not None and self.epochs:
+            raise ValueError(
+                "a PCA is fitted to an encoder that is trained already; train without it, then write another run from "
+                "that one with --weights RUN --epochs 0 --set pca=N"
+            )
+        return self
+
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
         """Refuse what cannot work before hours are spent on it."""
@@ -166,6 +222,41 @@ class Recipe(BaseModel):
             raise ValueError("learning from pairs learns the whitening and nothing else; set whiten_directions too")
         return self
 
+    def member_recipes(self) -> tuple[Recipe, ...]:
+        """The whole recipe of each member of an ensemble, in order; nothing where the recipe is of no ensemble."""
+        return tuple(self._member(settings) for settings in self.members)
+
+    def of_members(self, members: Sequence[Recipe], **shared: Any) -> Recipe:
+        """The recipe as that of an ensemble of those members; `shared` is what they have in common."""
+        alone = self.model_copy(update={"members": (), **shared})
+        inherited = alone.model_copy(update={key: Recipe.model_fields[key].default for key in _OF_ENSEMBLE})
+        settings = []
+        for member in members:
+            dumped, own = member.model_dump(mode="json"), inherited.model_dump(mode="json")
+            settings.append({key: dumped[key] for key in dumped if key not in _SHARED and dumped[key] != own[key]})
+        return alone.model_copy(update={"members": tuple(settings)})
+
+    def without_origin(self, pretrained: Literal["imagenet", "file", "none"] | None = None) -> Recipe:
+        """The recipe without what training wrote into it; with `pretrained` in the place of its own, if that is given.
+
+        Members say no more than in what they differ, so that equal recipes are equal.
+        """
+        blank: dict[str, Any] = {"weights": None, "random_tensors": 0, "epochs_before": 0}
+        alone = self.model_copy(update=blank if pretrained is None else {**blank, "pretrained": pretrained})
+        if not self.members:
+            return alone
+        return alone.of_members([member.without_origin(pretrained) for member in self.member_recipes()])
+
+    def training_of_members(self) -> list[str]:
+        """Keys of training that members set for themselves, which an ensemble that is trained as one cannot heed."""
+        keys = list(Recipe.model_fields)
+        training = set(keys[keys.index(_FIRST_OF_TRAINING) :]) - {"frozen_through"}
+        return sorted({key for settings in self.members for key in settings if key in training})
+
+    def _member(self, settings: dict[str, Any]) -> Recipe:
+        own = {key: value for key, value in self if key not in _OF_ENSEMBLE}
+        return Recipe.model_validate({**own, **settings})
+
     def to_yaml(self) -> str:
         """The recipe as YAML that `parse` reads back to an equal recipe."""
         fields = self.model_dump(mode="json")
@@ -189,7 +280,12 @@ def parse(text: str, where: str) -> Recipe:
 
 
 def load(name_or_path: str) -> Recipe:
-    """A recipe by the name of a built-in one or by file path. Raises RecipeError that names the nearest."""
+    """A recipe by the name of a built-in one or of a paper's row (martin/6/m2), or by file path.
+
+    Raises RecipeError, or UsageError for an unknown row, that names the nearest.
+    """
+    if papers.is_row(name_or_path):
+        return of_row(papers.open_row(name_or_path))
     return parse(*_text("recipe", name_or_path, _built_in()))
 
 
@@ -198,7 +294,7 @@ def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
 
     A YAML file, or the name of a built-in grid. Raises RecipeError for what is none.
     """
-    text, where = _text("grid", name_or_path, _built_in("grids"))
+    text, where = _text("grid", name_or_path, shipped_files("recipes/grids", ".yaml"))
     try:
         parts = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -233,6 +329,16 @@ def _text(kind: str, name_or_path: str, built_in: dict[str, Traversable]) -> tup
     return built_in[name_or_path].read_text(encoding="utf-8"), f"{kind} {name_or_path}"
 
 
+def of_row(row: papers.Row) -> Recipe:
+    """The recipe of a paper's row; of one that tests another row's weights, all that both say, learning nothing."""
+    if row.members:
+        return changed(load("ensemble"), {**row.settings, "name": row.name}, row.name)
+    if row.weights_of:
+        trained = of_row(papers.open_row(row.weights_of))
+        return changed(trained, {**row.settings, "epochs": 0, "name": row.name}, row.name)
+    return changed(load(row.recipe), {**row.settings, "name": row.name}, row.name)
+
+
 def names() -> list[str]:
     """The names of the built-in recipes."""
     return sorted(_built_in())
@@ -240,13 +346,18 @@ def names() -> list[str]:
 
 def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
     """The recipe with `key=value` settings applied, values read as YAML. Raises RecipeError."""
-    fields = recipe.model_dump()
+    fields: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
             raise RecipeError(f"--set {setting!r} has no '='; write --set key=value, for example image_size=320x320.")
         fields[key.strip()] = _yaml_value(value, setting)
-    return _validated(fields, "--set")
+    return changed(recipe, fields, "--set")
+
+
+def changed(recipe: Recipe, fields: dict[str, Any], where: str) -> Recipe:
+    """The recipe with other values for some keys. Raises RecipeError that names `where` and what is allowed."""
+    return _validated({**recipe.model_dump(), **fields}, where)
 
 
 def _yaml_value(text: str, setting: str) -> object:
@@ -275,9 +386,14 @@ def _validated(fields: dict[Any, Any], where: str) -> Recipe:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise RecipeError(f"{where} sets {key} to {first['input']!r}: {message}.") from error
+        key = ".".join(str(part) for part in first["loc"])
+        found = f"sets {key} to {first['input']!r}" if key else "does not fit together"
+        raise RecipeError(f"{where} {found}: {reason(error)}.") from error
+
+
+def reason(error: ValidationError) -> str:
+    """The first thing that is wrong with a recipe, as a clause."""
+    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -286,15 +402,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _built_in(kind: str = "") -> dict[str, Traversable]:
-    """The shipped recipe files by name, from the wheel or, in a checkout, from the folder `recipes`."""
-    packaged = resources.files("geofix") / "builtin_recipes"
-    folder: Traversable = packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
-    if kind:
-        folder = folder / kind
-    if not folder.is_dir():
-        return {}
-    return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+def _built_in() -> dict[str, Traversable]:
+    return shipped_files("recipes", ".yaml")
 
 
 def _one_line(error: Exception) -> str:

@@ -24,6 +24,9 @@ MapsOfAnySize = Float[Tensor, "n c _ _"]
 Pooled = Float[Tensor, "n d"]
 """What a pooling makes of maps."""
 
+Reduced = Float[Tensor, "n k"]
+"""Descriptors cut to fewer numbers."""
+
 Descriptors = Float[Tensor, "n d"]
 """What an encoder makes of images."""
 

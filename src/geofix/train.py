@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,16 +19,16 @@ from geofix.errors import PhotoError, RecipeError, UsageError
 from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.learn.classes import ClassLesson
 from geofix.learn.clusters import place_clusters
+from geofix.learn.components import fit_components, wants_components
 from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, go_through, is_helper
 from geofix.learn.learner import Progress
 from geofix.learn.lesson import Lesson
 from geofix.learn.pairs import JOURNAL, learn_pairs
 from geofix.learn.triplets import TripletLesson
 from geofix.learn.verdict import before_and_after, scores_json, verdict
-from geofix.models.backbones import load_trunk_weights
-from geofix.models.encoder import Encoder, build
-from geofix.models.pooling import NetVLAD
+from geofix.models.encoder import Encoder
 from geofix.models.runs import PREPROCESS, RECIPE, SCORES, WEIGHTS, Run, load_run, save_run
+from geofix.models.start import Start, start
 from geofix.photos import Photo
 from geofix.recipes import Recipe
 
@@ -39,23 +39,28 @@ def train(
     out: Path,
     *,
     weights: Path | None = None,
+    members: Sequence[Path] = (),
     resume: bool = False,
     devices: int = 1,
     progress: Progress | None = None,
     after_epoch: Callable[[], None] | None = None,
     say: list[str] | None = None,
     errors: list[PhotoError] | None = None,
+    compare_on: Sequence[str] | None = None,
 ) -> Run:
     """Train the encoder of a recipe and write its run folder `out`; with epochs 0, the untrained encoder.
 
-    The trunk starts from `weights`, or by name through the hub's cache, or from seeded random numbers
-    (pretrained: none). NetVLAD's clusters are placed on the photos that are learned from. The weights kept are those
-    of the epoch that is best (R@5) on a block cut from the train split, or on val where the recipe says so. `resume`
-    goes on from the last checkpoint in `out`, or begins where there is none. Sentences worth telling the user (what
-    the weights covered, what was clamped, whether training helped) are appended to `say`, photos that cannot be read
-    to `errors`. With several `devices` Lightning starts this program once more for each; all but the first write
-    nothing and return early. scores.json holds recall before and after on what was learned from, on the block and
-    on val.
+    The trunk starts from `weights` (a file, or the run of an encoder trained before, which gives what follows the
+    trunk, too), or by name through the hub's cache, or from seeded random numbers (pretrained: none). With `members`,
+    run folders, the recipe is that of an ensemble of their encoders as they are, and nothing is learned. NetVLAD's
+    clusters are placed, and a PCA is fitted, on the photos that are learned from. The weights kept are those of the
+    epoch that is best (R@5) on a block cut from the train split, or on val where the recipe says so. `resume` goes
+    on from the last checkpoint in `out`, or begins where there is none. Sentences worth telling the user (what the
+    weights covered, what was clamped, whether training helped) are appended to `say`, photos that cannot be read to
+    `errors`. With several `devices` Lightning starts this program once more for each; all but the first write
+    nothing and return early. scores.json holds recall before and after on what was learned from ("train"), on the
+    block and on val; on those of them that `compare_on` names, which must be the one where weights are chosen at
+    least.
 
     Raises RecipeError, WeightsError, DataError, TrainingError, StorageError.
     """
@@ -65,22 +70,50 @@ def train(
         return load_run(out)
     if not is_helper():
         _check_out(out, resume)
-    encoder = _started(recipe, weights, told)
+    begun = start(recipe, weights, members, told)
+    encoder = begun.encoder
     _check_size(encoder)
+    if compare_on is not None and recipe.choose_on not in compare_on:
+        raise UsageError(f"Weights are chosen on the {recipe.choose_on}; compare on it at least.")
     if not recipe.epochs:
-        if isinstance(encoder.pooling, NetVLAD):
-            if dataset is None:
-                raise UsageError("NetVLAD places its clusters on photos; name a dataset with --data DIR.")
-            place_clusters(encoder, _training_photos(dataset), told)
+        photos = None if dataset is None else _training_photos(dataset)
+        _place_clusters(begun, photos, told)
+        _fit_components(encoder, photos, progress, errors)
         return save_run(encoder, out)
     if dataset is None:
         raise UsageError("There are no photos to learn from; name a dataset with --data DIR, or use --epochs 0.")
     parts = _parts(recipe, dataset)
-    if isinstance(encoder.pooling, NetVLAD):
-        place_clusters(encoder, parts["train"].photos, told)
+    _place_clusters(begun, parts["train"].photos, told)
     return _learned(
-        encoder, Dataset(dataset.root, dataset.layout, parts), out, devices, progress, after_epoch, told, errors
+        encoder,
+        Dataset(dataset.root, dataset.layout, parts),
+        out,
+        devices,
+        progress,
+        after_epoch,
+        told,
+        errors,
+        compare_on,
     )
+
+
+def _place_clusters(begun: Start, photos: Sequence[Photo] | None, say: list[str]) -> None:
+    for single in begun.unplaced:
+        if photos is None:
+            raise UsageError("NetVLAD places its clusters on photos; name a dataset with --data DIR.")
+        place_clusters(single, photos, say)
+
+
+def _fit_components(
+    encoder: Encoder, photos: Sequence[Photo] | None, progress: Progress | None, errors: list[PhotoError] | None
+) -> None:
+    if not wants_components(encoder):
+        return
+    if photos is None:
+        raise UsageError("A PCA is fitted to the descriptors of photos; name a dataset with --data DIR.")
+    unreadable = fit_components(encoder, photos, progress)
+    if errors is not None:
+        errors += unreadable
 
 
 def _learned(
@@ -92,6 +125,7 @@ def _learned(
     after_epoch: Callable[[], None] | None,
     say: list[str],
     errors: list[PhotoError] | None,
+    compare_on: Sequence[str] | None,
 ) -> Run:
     recipe = encoder.recipe
     chosen_on = recipe.choose_on
@@ -119,7 +153,7 @@ def _learned(
     if is_helper():
         return Run(out, encoder, "of the first process")
     run = save_run(encoder, out)
-    scores = before_and_after(untrained, run, dataset, progress)
+    scores = before_and_after(untrained, run, dataset, progress, compare_on)
     write_json(out / SCORES, scores_json(course, chosen_on, scores))
     (out / BEST).unlink(missing_ok=True)
     shutil.rmtree(out / JOURNAL, ignore_errors=True)
@@ -168,41 +202,18 @@ def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def _started(recipe: Recipe, weights: Path | None, say: list[str]) -> Encoder:
-    if weights is None:
-        if recipe.pretrained == "file":
-            raise UsageError(
-                "The recipe says that its trunk starts from a file of weights and none was named; add --weights FILE, "
-                "or start from random weights with --set pretrained=none."
-            )
-        encoder = build(recipe, pretrained=recipe.pretrained == "imagenet")
-        if recipe.pretrained == "none":
-            before = " before" if recipe.epochs else ""
-            say.append(f"The trunk starts from random weights (seed {recipe.seed}); nothing was learned{before}.")
-        return encoder
-    encoder = build(recipe, pretrained=False)
-    coverage = load_trunk_weights(encoder.trunk, weights)
-    short = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-    noted = f"{weights.name} (sha256 {short}): {coverage.covered} of {coverage.expected} tensors"
-    say.append(f"{weights.name}: {coverage}.")
-    if coverage.missing:
-        say.append(f"The other {len(coverage.missing)} tensors of the trunk start from random weights.")
-    start = {"pretrained": "file", "weights": noted, "random_tensors": len(coverage.missing)}
-    encoder.recipe = recipe.model_copy(update=start)
-    return encoder
-
-
 @torch.inference_mode()
 def _check_size(encoder: Encoder) -> None:
     """Some networks take images of one size only; better told now than when the first photo comes."""
     rows, columns = encoder.preprocess.size
-    try:
-        encoder.trunk(torch.zeros(1, 3, rows, columns))
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise RecipeError(
-            f"{encoder.recipe.backbone} cannot look at images of {rows}x{columns} ({' '.join(str(error).split())}); "
-            "choose another size with --set image_size=HxW, or another backbone."
-        ) from error
+    for single in encoder.singles():
+        try:
+            single.trunk(torch.zeros(1, 3, rows, columns))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise RecipeError(
+                f"{single.recipe.backbone} cannot look at images of {rows}x{columns} ({' '.join(str(error).split())}); "
+                "choose another size with --set image_size=HxW, or another backbone."
+            ) from error
 
 
 def _training_photos(dataset: Dataset) -> tuple[Photo, ...]:

@@ -141,7 +141,7 @@ class Atlas:
             "encoder": {
                 "fingerprint": run.fingerprint,
                 "recipe": run.encoder.recipe.name,
-                "pretrained": run.encoder.recipe.pretrained,
+                "pretrained": run.encoder.origin()["pretrained"],
                 "length": run.encoder.descriptor_length,
             },
             "calibration": None,

@@ -111,7 +111,7 @@ def _recipe(name: str, settings: list[str]) -> Recipe:
 
 def _preprocess(recipe: Recipe) -> Preprocess:
     """Size and normalisation of the recipe's encoder, which nobody has trained and nobody loads weights for."""
-    from geofix.models.encoder import build
+    from geofix.models.build import build
     from geofix.transforms import Preprocess
 
     if recipe.mean and recipe.std:

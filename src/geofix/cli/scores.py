@@ -130,7 +130,7 @@ def journal_folder(run: str) -> Path:
 def _label(name: str, scores: Scores) -> str:
     trained = scores.protocol.get("epochs")
     random = ""
-    if scores.protocol.get("pretrained") == "none":
+    if "none" in str(scores.protocol.get("pretrained")).split(" + "):
         random = " (trained from random weights)" if trained else " (random trunk)"
     if missing := scores.protocol.get("random_tensors"):
         random = f" (trunk with {missing} random tensors)"

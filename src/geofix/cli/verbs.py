@@ -47,7 +47,12 @@ def train(
     out: Annotated[Path | None, typer.Option(help="A new folder for the run.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data; 0 writes the untrained run.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of the recipe.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="A file of weights that the trunk starts from.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A file of weights that the trunk starts from, or the run to start from.")
+    ] = None,
+    member: Annotated[
+        list[Path] | None, typer.Option(help="A run to combine with others into an ensemble; name each.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a stopped training, or begin where there is none.")
     ] = False,
@@ -74,6 +79,8 @@ def train(
         chosen = recipes.with_settings(chosen, [f"epochs={epochs}"])
     dataset = open_dataset(data) if data else None
     if grid is not None:
+        if member:
+            raise UsageError("A grid trains its encoders, and runs are combined as they are; leave --member out.")
         _train_grid(chosen, grid, dataset, out, weights, resume, devices)
         return
     told: list[str] = []
@@ -90,6 +97,7 @@ def train(
             dataset,
             out,
             weights=weights,
+            members=member or (),
             resume=resume,
             devices=devices,
             progress=progress,

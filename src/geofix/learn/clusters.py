@@ -9,14 +9,14 @@ import torch
 from torch.nn import functional
 
 from geofix.errors import DataError, PhotoError
-from geofix.models.encoder import Encoder
+from geofix.models.encoder import SingleEncoder
 from geofix.models.pooling import NetVLAD
 from geofix.photos import Photo, read_pixels
 from geofix.search import kmeans
 from geofix.transforms import normalised, stacked, views
 
 
-def place_clusters(encoder: Encoder, photos: Sequence[Photo], say: list[str]) -> float:
+def place_clusters(encoder: SingleEncoder, photos: Sequence[Photo], say: list[str]) -> float:
     """K-means centroids of local descriptors of random photos become NetVLAD's clusters; returns alpha.
 
     The benchmark's way: 500 photos of gallery and queries, 100 random places in the maps of each. With fewer
@@ -61,7 +61,7 @@ def place_clusters(encoder: Encoder, photos: Sequence[Photo], say: list[str]) ->
 
 
 @torch.inference_mode()
-def _local_descriptors(encoder: Encoder, photo: Photo, rng: np.random.Generator) -> np.ndarray:
+def _local_descriptors(encoder: SingleEncoder, photo: Photo, rng: np.random.Generator) -> np.ndarray:
     """Unit local descriptors (locations, c) at random places of a photo's map."""
     size = encoder.preprocess.size
     pixels = views(read_pixels(photo.path, target=size, exactly=True), size)

@@ -101,9 +101,8 @@ class Learner(lightning.LightningModule):
     def forward(self, images: Images) -> Descriptors:
         """Descriptors, the trunk in the precision of training and everything after it in float32."""
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        maps = self.encoder.maps(images.contiguous(memory_format=layout))
-        with torch.autocast(maps.device.type, enabled=False):
-            return self.encoder.head(maps.float())
+        descriptors: Descriptors = self.encoder(images.contiguous(memory_format=layout))
+        return descriptors
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer over what is trained, and its schedule, step by step."""
@@ -143,8 +142,9 @@ class Learner(lightning.LightningModule):
 
 def freeze(encoder: Encoder) -> None:
     """Stop the gradients of the backbone's parts up to the recipe's `frozen_through`. Raises RecipeError."""
-    for parameter in parts_through(encoder.trunk, encoder.recipe.frozen_through):
-        parameter.requires_grad_(False)
+    for single in encoder.singles():
+        for parameter in parts_through(single.trunk, single.recipe.frozen_through):
+            parameter.requires_grad_(False)
     if not any(parameter.requires_grad for parameter in encoder.parameters()):
         raise RecipeError(
             f"Nothing is left to train: the backbone is frozen through {encoder.recipe.frozen_through} and "

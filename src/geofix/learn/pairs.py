@@ -23,7 +23,7 @@ from geofix.files import write_atomically
 from geofix.learn.course import METRICS, Course, Row, as_csv, better, log_row
 from geofix.learn.learner import Progress
 from geofix.mining import mutual_pairs
-from geofix.models.encoder import Encoder
+from geofix.models.encoder import Encoder, SingleEncoder
 from geofix.models.runs import Run
 from geofix.models.whitening import LearnedWhitening
 from geofix.photos import Photo
@@ -47,8 +47,8 @@ def learn_pairs(
     Descriptors are kept in `out` while it lasts, so that a stopped training goes on behind them; `key` names the
     recipe and the data they are of. Raises DataError where no two photos show one place.
     """
+    assert isinstance(encoder, SingleEncoder) and encoder.whitening is not None
     recipe, whitening = encoder.recipe, encoder.whitening
-    assert whitening is not None
     began = time.monotonic()
     plain = Run(out, encoder, key)
     learned = _Described(plain, split.photos, "encoding what is learned from", progress)

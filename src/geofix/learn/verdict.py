@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from geofix.data.places import Dataset
@@ -16,10 +17,14 @@ Pair = tuple[Scores, Scores]
 """The scores of the untrained and of the trained encoder on one split."""
 
 
-def before_and_after(untrained: Run, run: Run, dataset: Dataset, progress: Progress | None) -> dict[str, Pair]:
-    """Both encoders on what was learned from, on the block and on val, so that overfitting is seen."""
+def before_and_after(
+    untrained: Run, run: Run, dataset: Dataset, progress: Progress | None, only: Sequence[str] | None = None
+) -> dict[str, Pair]:
+    """Both encoders on what was learned from, on the block and on val, so that overfitting is seen; or on `only`."""
     found: dict[str, Pair] = {}
     for name, split in dataset.splits.items():
+        if only is not None and name not in only:
+            continue
         if not split.gallery or not split.queries or (name == "train" and len(split.photos) > LARGEST_LOOK):
             continue
 

@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from geofix.models.backbones import open_trunk
+from geofix.errors import RecipeError
+from geofix.models.components import PrincipalComponents
 from geofix.models.multiscale import every_size, joined
 from geofix.models.pooling import MAC, RMAC, GeM, NetVLAD, SPoC
 from geofix.models.whitening import LearnedWhitening
 from geofix.recipes import Recipe
-from geofix.tensors import Descriptors, Images, Maps
+from geofix.tensors import Descriptors, Images, Maps, Pooled, Reduced
 from geofix.transforms import Preprocess
 
 
 class Encoder(nn.Module):
-    """A trunk, a pooling and, if the recipe wants them, a learned whitening and a projection.
+    """What turns photos into descriptors: a trunk with its head (SingleEncoder), or several combined (Ensemble)."""
+
+    recipe: Recipe
+    preprocess: Preprocess
+    descriptor_length: int
+    pca: PrincipalComponents | None
+
+    def singles(self) -> list[SingleEncoder]:
+        """Every encoder in it that has a trunk of its own; of a single one, itself."""
+        return [module for module in self.modules() if isinstance(module, SingleEncoder)]
+
+    def origin(self) -> dict[str, Any]:
+        """Where its trunks started ("imagenet", "file" or "none"; the files and runs; tensors left random), and how
+        many epochs they learned since."""
+        parts = [single.recipe for single in self.singles()]
+        return {
+            "pretrained": " + ".join(dict.fromkeys(part.pretrained for part in parts)),
+            "weights": " + ".join(dict.fromkeys(part.weights for part in parts if part.weights)) or None,
+            "random_tensors": sum(part.random_tensors for part in parts),
+            "epochs": max(part.epochs + part.epochs_before for part in parts),
+        }
+
+    def reduced(self, descriptors: Pooled) -> Pooled | Reduced:
+        """The descriptors by their principal components, if the recipe wants that."""
+        return descriptors if self.pca is None else self.pca(descriptors)
+
+    def _finish(self, length: int) -> None:
+        """Set the length of the descriptors, made from `length` numbers."""
+        components = self.recipe.pca
+        if components is not None and components > length:
+            raise RecipeError(f"pca is {components}, but the descriptor has only {length} numbers; choose fewer.")
+        self.pca = None if components is None else PrincipalComponents(length, components)
+        self.descriptor_length = components or length
+
+
+class SingleEncoder(Encoder):
+    """A trunk, a pooling and, if the recipe wants them, a learned whitening, a projection and a PCA.
 
     With l2 "before_pool" the descriptor of GeM, MAC, SPoC and R-MAC is not of unit length, exactly as in the
     papers' code; NetVLAD always is.
@@ -33,11 +72,13 @@ class Encoder(nn.Module):
         pooled = self.pooling.length(channels)
         self.whitening = LearnedWhitening(pooled, recipe.whiten_directions) if recipe.whiten_directions else None
         self.projection = None if recipe.projection is None else nn.Linear(pooled, recipe.projection)
-        self.descriptor_length = recipe.projection or pooled
+        self._finish(recipe.projection or pooled)
 
     def forward(self, images: Images) -> Descriptors:
-        """Normalised photos -> descriptors."""
-        return self.head(self.maps(images))
+        """Normalised photos -> descriptors: the trunk in the precision it is in, everything after it in float32."""
+        maps = self.maps(images)
+        with torch.autocast(maps.device.type, enabled=False):
+            return self.head(maps.float())
 
     def maps(self, images: Images) -> Maps:
         """What the trunk makes of images at every size the recipe names, joined as it says."""
@@ -55,18 +96,7 @@ class Encoder(nn.Module):
             descriptors = self.whitening(descriptors)
         if self.projection is not None:
             descriptors = functional.normalize(self.projection(descriptors), dim=1)
-        return descriptors
-
-
-def build(recipe: Recipe, *, pretrained: bool) -> Encoder:
-    """The encoder of a recipe, in evaluation mode; `pretrained` asks the hub (or its cache) for the trunk.
-
-    Whatever is not pretrained starts from the recipe's seed and leaves the global random state as it was.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        trunk = open_trunk(recipe.backbone, recipe.cut, pretrained=pretrained)
-        return Encoder(recipe, trunk).eval()
+        return self.reduced(descriptors)
 
 
 def _pooling(recipe: Recipe, channels: int) -> GeM | MAC | SPoC | RMAC | NetVLAD:

@@ -27,8 +27,7 @@ def stepped(images: Images, step: int, how: Stepping) -> ScaledImages:
     image, as the papers' code does, which aliases; "resize" filters first."""
     if how == "skip":
         return images[:, :, ::step, ::step].contiguous(memory_format=_layout(images))
-    size = [-(-side // step) for side in images.shape[-2:]]
-    return functional.interpolate(images, size, mode="bilinear", antialias=True)
+    return _resized(images, [-(-side // step) for side in images.shape[-2:]])
 
 
 def joined(maps: Sequence[MapsOfAnySize], how: Joining) -> MapsOfAnySize:
@@ -61,8 +60,14 @@ def _tiled(small: MapsOfAnySize, like: MapsOfAnySize) -> MapsOfAnySize:
 def _scaled(images: Images, scale: float) -> ScaledImages:
     if scale == 1.0:
         return images
-    size = [round(side * scale) for side in images.shape[-2:]]
-    return functional.interpolate(images, size, mode="bilinear", antialias=scale < 1)
+    return _resized(images, [round(side * scale) for side in images.shape[-2:]])
+
+
+def _resized(images: Images, size: list[int]) -> ScaledImages:
+    """Filtered where it becomes smaller; in float32, as processors have no such filter for bfloat16."""
+    smaller = size[0] < images.shape[-2]
+    scaled = functional.interpolate(images.float(), size, mode="bilinear", antialias=smaller)
+    return scaled.to(images.dtype)
 
 
 def _layout(images: Images) -> torch.memory_format:

@@ -14,7 +14,8 @@ from geofix import recipes
 from geofix.errors import WeightsError
 from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.models.backbones import read_state
-from geofix.models.encoder import Encoder, build
+from geofix.models.build import build
+from geofix.models.encoder import Encoder
 from geofix.transforms import Preprocess
 
 RECIPE, WEIGHTS, PREPROCESS, SCORES = "recipe.yaml", "weights.safetensors", "preprocess.json", "scores.json"
