@@ -124,3 +124,137 @@ def test_share_within() -> None:
     assert metrics.share_within(errors_m, 25.0) == 0.5
     assert metrics.share_within(errors_m, np.array([1.0, 24.0, 30.0, 1e9])) == 0.5
     assert metrics.share_within(errors_m[:0], 25.0) == 0.0
+
+
+# -- several seeds ------------------------------------------------------------------------------------------------
+
+
+def naive_seeds(values: np.ndarray, clusters: list[str], draws: int, seed: int) -> np.ndarray:
+    """Draw whole clusters and, apart from them, seeds, both with replacement; the mean of all that came up."""
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero([c == name for c in clusters]) for name in sorted(set(clusters))]
+    means = []
+    for _ in range(draws):
+        queries = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        seeds = rng.integers(0, len(values), len(values))
+        means.append(np.mean([values[one, query] for one in seeds for query in queries]))
+    return np.array(means)
+
+
+def seeded_hits() -> tuple[np.ndarray, list[str]]:
+    """Three trainings, on 6 panoramas of 1 to 3 queries."""
+    rng = np.random.default_rng(5)
+    clusters = [name for name, size in zip("abcdef", (3, 1, 2, 2, 3, 1), strict=True) for _ in range(size)]
+    return rng.random((3, len(clusters))) < np.array([[0.3], [0.5], [0.8]]), clusters
+
+
+def test_one_seed_is_the_clustered_interval() -> None:
+    hits, clusters = clustered_hits()
+    mean, low, high = metrics.seeded_interval(hits[None], clusters)
+    assert mean == hits.mean()
+    assert (low, high) == pytest.approx(metrics.clustered_interval(hits, clusters), abs=1e-12)
+    narrow = metrics.seeded_interval(hits[None], np.array(clusters), level=0.5, seed=3)
+    assert narrow[1:] == pytest.approx(metrics.clustered_interval(hits, clusters, level=0.5, seed=3), abs=1e-12)
+
+
+def test_seeded_interval_has_the_distribution_of_a_naive_bootstrap() -> None:
+    hits, clusters = seeded_hits()
+    means = naive_seeds(hits, clusters, 4000, seed=1)
+    mean, low, high = metrics.seeded_interval(hits, clusters)
+    assert mean == pytest.approx(hits.mean())
+    assert (low, high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.03)
+    assert metrics.seeded_interval(hits, clusters) == (mean, low, high)
+
+
+def test_seeds_alike_add_nothing_and_seeds_unlike_widen_the_interval() -> None:
+    hits, clusters = clustered_hits()
+    alike = metrics.seeded_interval(np.stack([hits] * 4), clusters)
+    assert alike[1:] == pytest.approx(metrics.clustered_interval(hits, clusters), abs=1e-12)
+    unlike = np.stack([np.ones_like(hits), np.zeros_like(hits), hits, hits])
+    _, low, high = metrics.seeded_interval(unlike, clusters)
+    assert high - low > 1.5 * (alike[2] - alike[1])
+
+
+def test_one_seed_is_the_paired_difference() -> None:
+    rng = np.random.default_rng(4)
+    hits, clusters = clustered_hits()
+    better = hits | (rng.random(len(hits)) < 0.2)
+    found = metrics.seeded_difference(hits[None], better[None], clusters)
+    paired = metrics.paired_difference(hits, better, clusters)
+    assert found[0] == pytest.approx(paired[0])
+    assert found[1:3] == pytest.approx(paired[1:3], abs=0.01)
+    assert found[3] == pytest.approx(paired[3], abs=0.01)
+
+
+def test_seeded_difference_has_the_distribution_of_a_naive_bootstrap() -> None:
+    """The same clusters for both, the seeds of one drawn apart from those of the other."""
+    first, clusters = seeded_hits()
+    second = np.array([[True] * 12, first[0], first[2]])
+    rng = np.random.default_rng(6)
+    members = [np.flatnonzero([c == name for c in clusters]) for name in sorted(set(clusters))]
+    draws = []
+    for _ in range(4000):
+        queries = np.concatenate([members[i] for i in rng.integers(0, 6, 6)])
+        below = first[rng.integers(0, 3, 3)][:, queries].mean()
+        draws.append(second[rng.integers(0, 3, 3)][:, queries].mean() - below)
+    value, low, high, p = metrics.seeded_difference(first, second, clusters)
+    assert value == pytest.approx(second.mean() - first.mean())
+    assert (low, high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.03)
+    assert p == pytest.approx(2 * min(np.mean(np.array(draws) <= 0), np.mean(np.array(draws) >= 0)), abs=0.03)
+
+
+def test_seeded_difference_turned_round_and_of_equals() -> None:
+    hits, clusters = clustered_hits()
+    worse = (hits & (np.arange(len(hits)) % 3 > 0))[None]
+    up = metrics.seeded_difference(worse, hits[None], clusters)
+    down = metrics.seeded_difference(hits[None], worse, clusters)
+    assert 0 < up[1] < up[0] < up[2]
+    assert down == pytest.approx((-up[0], -up[2], -up[1], up[3]), abs=1e-12)
+    assert metrics.seeded_difference(hits[None], hits[None], clusters) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_unlike_seeds_widen_a_difference() -> None:
+    hits, clusters = clustered_hits()
+    none = np.zeros_like(hits)
+    before = np.stack([none] * 4)
+    alike = metrics.seeded_difference(before, np.stack([hits] * 4), clusters)
+    unlike = metrics.seeded_difference(before, np.stack([np.ones_like(hits), none, hits, hits]), clusters)
+    assert unlike[2] - unlike[1] > 1.5 * (alike[2] - alike[1])
+
+
+def test_what_rounding_leaves_is_no_difference() -> None:
+    """Means over six rows, the same in another order: sums of sixths differ in their last digit."""
+    first, second = np.array([[4, 6, 5, 4, 3, 3, 6]]) / 6, np.array([[5, 6, 4, 6, 4, 3, 3]]) / 6
+    value, low, high, p = metrics.seeded_difference(first, second, ["one"] * 7)
+    assert (value, low, high) == pytest.approx((0, 0, 0), abs=1e-12)
+    assert p == 1.0
+
+
+# -- many claims --------------------------------------------------------------------------------------------------
+
+
+def naive_holm(p_values: list[float]) -> list[float]:
+    """Of the i-th smallest of m the largest of (m - j + 1) p_j over all j up to i, at most 1."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    found = [0.0] * len(p_values)
+    for i, index in enumerate(order, start=1):
+        found[index] = min(1.0, max((len(p_values) - j + 1) * p_values[order[j - 1]] for j in range(1, i + 1)))
+    return found
+
+
+def test_holm_by_hand() -> None:
+    assert metrics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert metrics.holm([0.2]) == [0.2]
+    assert metrics.holm([0.5, 0.9, 0.5]) == [1.0, 1.0, 1.0]
+    assert metrics.holm([]) == []
+
+
+def test_holm_as_defined() -> None:
+    rng = np.random.default_rng(7)
+    for count in (2, 3, 8, 25):
+        p_values = (rng.random(count) ** 3).round(2).tolist()  # rounded: some are equal
+        corrected = metrics.holm(p_values)
+        assert corrected == pytest.approx(naive_holm(p_values))
+        assert all(before <= after <= 1 for before, after in zip(p_values, corrected, strict=True))
+        order = np.argsort(p_values)
+        assert np.all(np.diff(np.array(corrected)[order]) >= 0)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from geofix.shapes import Hits, Neighbours, Ranks
+from geofix.shapes import Hits, Neighbours, Ranks, SeededHits
 
 NEVER = np.iinfo(np.int64).max
 """The rank of a query whose relevant photos were not among its neighbours."""
 
 RESAMPLES = 10_000
+_ROUNDING = 1e-9  # of a difference that is none
+_FEW_CLUSTERS = 3000  # 60 MB of draws
 
 
 def first_relevant_ranks(neighbours: Neighbours, relevant: Sequence[np.ndarray]) -> Ranks:
@@ -49,12 +52,53 @@ def paired_difference(
     two-sided bootstrap p-value of "no difference".
     """
     delta = second.astype(np.float64) - first.astype(np.float64)
-    means = _resampled_means(delta, clusters, seed)
+    return _difference(float(delta.mean()), _resampled_means(delta, clusters, seed), level)
+
+
+def seeded_interval(
+    hits: SeededHits, clusters: Sequence[str] | np.ndarray, *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float, float]:
+    """(mean, low, high) of `hits` (seeds, queries), drawing whole clusters and trainings with replacement.
+
+    With one seed it is `clustered_interval`. A few seeds tell little of how trainings vary, but leaving that out
+    would make the interval too narrow.
+    """
+    means = _resampled_seeds(hits.astype(np.float64), clusters, seed)
     tail = (1 - level) / 2
-    below = (np.count_nonzero(means <= 0) + 1) / (len(means) + 1)
-    above = (np.count_nonzero(means >= 0) + 1) / (len(means) + 1)
-    low, high = float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))
-    return float(delta.mean()), low, high, float(min(1.0, 2 * min(below, above)))
+    return float(hits.mean()), float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))
+
+
+def seeded_difference(
+    first: SeededHits,
+    second: SeededHits,
+    clusters: Sequence[str] | np.ndarray,
+    *,
+    same_trainings: bool = False,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float, float, float]:
+    """(difference, low, high, p) of second - first, each (seeds, queries), on the same queries.
+
+    Queries are paired: a draw takes the same clusters for both. Trainings are paired too where both test the
+    `same_trainings`; else a seed of one has nothing to do with that of the other.
+    """
+    below = _resampled_seeds(first.astype(np.float64), clusters, seed, salt=1)
+    above = _resampled_seeds(second.astype(np.float64), clusters, seed, salt=1 if same_trainings else 2)
+    return _difference(float(second.mean() - first.mean()), above - below, level)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for how many there are, so that with 0.05 one false claim is made in twenty such lists.
+
+    Holm, "A simple sequentially rejective multiple test procedure" (1979).
+    """
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(p_values))
+    most = 0.0
+    for place, index in enumerate(order):
+        most = max(most, min(1.0, (len(p_values) - place) * p_values[index]))
+        corrected[index] = most
+    return corrected.tolist()
 
 
 def share_within(errors_m: np.ndarray, radius_m: float | np.ndarray) -> float:
@@ -62,17 +106,56 @@ def share_within(errors_m: np.ndarray, radius_m: float | np.ndarray) -> float:
     return float((errors_m <= radius_m).mean()) if len(errors_m) else 0.0
 
 
+def _difference(value: float, means: np.ndarray, level: float) -> tuple[float, float, float, float]:
+    """A difference with its interval and p-value from what was resampled of it."""
+    tail = (1 - level) / 2
+    below = (np.count_nonzero(means <= _ROUNDING) + 1) / (len(means) + 1)
+    above = (np.count_nonzero(means >= -_ROUNDING) + 1) / (len(means) + 1)
+    low, high = float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))
+    return value, low, high, float(min(1.0, 2 * min(below, above)))
+
+
+def _resampled_seeds(values: np.ndarray, clusters: Sequence[str] | np.ndarray, seed: int, salt: int = 0) -> np.ndarray:
+    """Means of `values` (seeds, queries) over RESAMPLES draws of clusters and, by `salt`, of seeds."""
+    _, of = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.stack([np.bincount(of, weights=row) for row in values])  # (seeds, clusters)
+    seeds = len(values)
+    shares = np.random.default_rng([salt, seeds]).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
+    means = np.empty(RESAMPLES)
+    sizes = np.bincount(of).astype(np.float64)
+    for draws, times in _draws(len(sizes), seed):
+        means[draws] = ((times @ sums.T) * shares[draws]).sum(axis=1) / (times @ sizes)
+    return means
+
+
+def _draws(count: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """How often each of `count` clusters came up in each of RESAMPLES draws of as many, in parts that fit into memory:
+    a draw is nothing else, so one multinomial table stands for all the draws."""
+    step = max(1, 2_000_000 // count)
+    rng = np.random.default_rng(seed)
+    for start in range(0, RESAMPLES, step):
+        draws = slice(start, min(start + step, RESAMPLES))
+        few = count <= _FEW_CLUSTERS
+        times = _remembered(count, seed)[draws] if few else _drawn(count, draws.stop - start, rng)
+        yield draws, times.astype(np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _remembered(count: int, seed: int) -> np.ndarray:
+    """All draws of a few clusters: tables ask for the same ones hundreds of times."""
+    return _drawn(count, RESAMPLES, np.random.default_rng(seed))
+
+
+def _drawn(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.uint16)
+
+
 def _resampled_means(values: np.ndarray, clusters: Sequence[str], seed: int) -> np.ndarray:
     """Means of `values` over RESAMPLES draws of as many clusters as there are."""
     _, of = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(of, weights=values)
     sizes = np.bincount(of)
-    rng = np.random.default_rng(seed)
-    # A draw is only how often each cluster came up, so one multinomial table stands for all the draws.
     means = np.empty(RESAMPLES)
-    step = max(1, 2_000_000 // len(sizes))
-    for start in range(0, RESAMPLES, step):
-        count = min(step, RESAMPLES - start)
-        times = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=count)
-        means[start : start + count] = (times @ sums) / (times @ sizes)
+    for draws, times in _draws(len(sizes), seed):
+        means[draws] = (times @ sums) / (times @ sizes)
     return means

@@ -5,7 +5,7 @@ Tensors have their own names in `tensors.py`, so that reading photos and positio
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, Shaped, UInt8
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 """One decoded photo: RGB, upright, 0..255."""
@@ -48,6 +48,9 @@ Distances = Float32[np.ndarray, "q k"]
 
 Ranks = Int[np.ndarray, " q"]
 """0-based rank of a query's first relevant match, or `metrics.NEVER`."""
+
+SeededHits = Shaped[np.ndarray, "_ queries"]
+"""Of every training, whether each query was answered right; or a mean of that over several rows of a table."""
 
 Hits = Bool[np.ndarray, " q"]
 """Whether a query was answered rightly."""

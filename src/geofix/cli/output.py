@@ -13,6 +13,7 @@ from geofix.errors import GeofixError
 from geofix.files import write_atomically
 
 SHOWN_ERRORS = 20
+_SHOWN_BARS = 6
 
 
 def result(text: str) -> None:
@@ -91,6 +92,8 @@ def steps() -> Iterator[Callable[[str, int, int], None]]:
 
         def report(step: str, done: int, total: int) -> None:
             if step not in bars:
+                if len(bars) == _SHOWN_BARS:  # a long work has hundreds of steps
+                    bar.remove_task(bars.pop(next(iter(bars))))
                 bars[step] = bar.add_task(step, total=total)
             bar.update(bars[step], completed=done, total=total)
 

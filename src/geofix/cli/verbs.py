@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geofix.cli import output
+from geofix.cli.reproduce import reproduce
 from geofix.errors import GeofixError, PhotoError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ PRECISION = "Arithmetic of the trunk: fp32 or bf16 (faster where the processor h
 
 def register(app: typer.Typer) -> None:
     """Put the verbs on the command line."""
-    for command in (demo, train, evaluate, index, locate):
+    for command in (demo, train, evaluate, index, locate, reproduce):
         app.command()(command)
 
 

@@ -1,0 +1,94 @@
+"""geofix reproduce."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from geofix.cli import output
+from geofix.errors import GeofixError, UsageError
+
+if TYPE_CHECKING:
+    from geofix.papers import Row
+    from geofix.reproduce.rows import RowResult
+
+
+def reproduce(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PAPER[/TABLE[/ROW]]",
+            help="A paper, a table or a row (atadjanov, martin/6, martin/6/m2), or several; or: claims.",
+        ),
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Data to learn from and to test on; more of them, to test on as well."),
+    ],
+    out: Annotated[Path, typer.Option(help="Where runs and tables are kept; gone on with if it is there.")] = Path(
+        "geofix-reproduce"
+    ),
+    budget: Annotated[
+        float | None, typer.Option(help="Minutes for everything asked for: trains shorter, and says so.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each row, with seeds 0, 1, ...")] = 1,
+    weights: Annotated[Path | None, typer.Option(help="A file of weights that the trunks start from.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value over every row, image_size=160x160 say.")
+    ] = None,
+    day_night: Annotated[
+        bool, typer.Option("--day-night", help="Plain places: day_ photos are the gallery, night_ the queries.")
+    ] = False,
+) -> None:
+    """Run a paper's table once more: published beside ours, with intervals, and what was done otherwise."""
+    from geofix.cli.paper_tables import progress_line, write_tables
+    from geofix.data.layouts import open_dataset
+    from geofix.files import is_file
+    from geofix.heap import keep_freed_memory
+    from geofix.reproduce.claims import judged
+    from geofix.reproduce.rows import PLAN, Bench, planned, read_row, run_rows
+
+    if seeds < 1 or (budget is not None and not 0 < budget < math.inf):
+        raise UsageError(f"{seeds} seeds and a budget of {budget} minutes were asked for; both are above 0.")
+    keep_freed_memory()
+    rows, begun = _asked(names), is_file(out / PLAN)
+    with output.steps() as progress:
+        datasets = tuple(open_dataset(path, split_by_time=day_night and path != data[0]) for path in data)
+        bench = Bench(datasets, out, weights, tuple(settings or ()), None, progress)
+        bench = planned(bench, rows, seeds, budget)
+        if budget is not None and begun:
+            pace = "the papers' own pace" if bench.pace is None else bench.pace
+            output.remark(f"{out} was begun with {pace}; that is kept, --budget is for new folders.")
+
+        def told(result: RowResult) -> None:
+            if not result.problem:  # problems are named at the end
+                output.remark(progress_line(result))
+
+        results = run_rows(bench, rows, seeds, told)
+    known = {result.row.name: result for result in results}
+
+    def look(row: Row) -> RowResult:
+        if row.name not in known:
+            known[row.name] = read_row(bench, row)
+        return known[row.name]
+
+    written = write_tables(bench, rows, look, judged(bench, look))
+    output.result("\n".join(str(path) for path in written))
+    output.finish([GeofixError(f"{one.row.name}: {one.problem}") for one in results if one.problem])
+
+
+def _asked(names: list[str]) -> list[Row]:
+    """The rows that papers, tables, rows and the word claims name, each once."""
+    from geofix import papers
+
+    rows: dict[str, Row] = {}
+    for name in names:
+        if name == papers.CLAIMS:
+            found = [papers.open_row(row) for claim in papers.claims() for row in claim.rows]
+        else:
+            found = papers.chosen_rows(name)
+        rows |= {row.name: row for row in found}
+    return list(rows.values())

@@ -1,0 +1,1 @@
+"""reproduce: the tables of the papers once more, ours beside theirs."""
