@@ -26,7 +26,7 @@ _VALUES = {
     "Path": "PATH", "path": "PATH", "str": "TEXT", "text": "TEXT", "int": "N", "integer": "N",
     "float": "NUMBER",
 }  # fmt: skip
-# Keys whose line in recipes.py has no comment of its own.
+# Keys whose line in its source has no comment of its own.
 _MEANINGS = {
     "task": "what the run is for; this version knows places",
     "pooling": "how maps become one vector: gem, netvlad, mac, spoc or rmac",
@@ -114,7 +114,7 @@ def recipe_table() -> str:
     for key, field in Recipe.model_fields.items():
         meaning = comments.get(key) or _MEANINGS.get(key)
         if not meaning:
-            raise SystemExit(f"The recipe key {key} has no comment in recipes.py; add one there.")
+            raise SystemExit(f"The recipe key {key} has no comment in its source; add one there.")
         rows.append(f"| `{key}` | `{_yaml(key, field.default)}` | {_cell(meaning)} |")
     return "\n".join(rows)
 

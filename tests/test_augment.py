@@ -14,9 +14,10 @@ import toy_places
 from geofix import recipes
 from geofix.augment.papers import AUGMENTATIONS, chosen
 from geofix.augment.prepare import changes, prepared
-from geofix.augment.steps import Adjust, Erase, Jitter, NormaliseAgain, Perspective, Solarize
+from geofix.augment.steps import Adjust, ByNight, Erase, Jitter, NormaliseAgain, Perspective, Solarize
 from geofix.data import deep_vg
 from geofix.data.places import Dataset
+from geofix.night.simple import SimpleNight
 from geofix.recipes import AugmentName, Recipe
 from geofix.train import train
 from geofix.transforms import Preprocess, normalised
@@ -25,7 +26,7 @@ from toy_places import blobs
 PREPROCESS = Preprocess((48, 64), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 PLACES = torch.tensor([0, 0, 0, 1, 1, 1])
 QUERIES, OTHERS = [0, 3], [1, 2, 4, 5]
-COLOURS = [name for name in AUGMENTATIONS if name == "night" or "colour" in name]
+COLOURS = [name for name in AUGMENTATIONS if "night" in name or "colour" in name]
 
 
 @pytest.fixture
@@ -210,6 +211,13 @@ def test_the_queries_of_triplets_are_what_is_changed(
     train(recipe_with(*SMALL, "batch_size=2", "epochs=1", "augment=[night]"), toy, tmp_path / "run")
     assert seen
     assert all(row == ([True] + [False] * 4) * (len(row) // 5) for row in seen)
+
+
+def test_the_simple_night_is_of_no_paper() -> None:
+    one = AUGMENTATIONS["simple-night"]
+    assert not one.differs and one.promise.darker and "no paper" in one.source
+    assert one.described.on_pixels == (ByNight(SimpleNight()),) and not one.described.on_normalised
+    assert chosen(recipe_with("augment=[perspective-fill, simple-night]"))[0] == one.described
 
 
 def test_training_says_what_a_name_does_not(toy: Dataset, tmp_path: Path) -> None:

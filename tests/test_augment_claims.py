@@ -78,6 +78,22 @@ def test_findings_on_photos_in_both_forms() -> None:
     assert [len(one.warnings) for one in findings(recipe, PREPROCESS)] == [0, 0]
 
 
+def test_the_simple_night_darkens_and_does_nothing_else_worth_a_word() -> None:
+    photos = torch.from_numpy(np.stack([blobs(n) for n in range(2)])).permute(0, 3, 1, 2)
+    recipe = recipes.with_settings(Recipe(), ["augment=[simple-night]"])
+    [finding] = findings(recipe, PREPROCESS, photos, ("described", "coded"))
+    assert finding.warnings == ()
+    assert finding.facts.startswith("simple-night (geofix's own, of no paper): mean brightness x0.")
+
+
+def test_slow_forms_are_measured_on_less_and_alike() -> None:
+    steps = (Solarize(63.75), Adjust((0.55, 0.55)))
+    quick, slow = (effect(Form(steps, slow=slow), SETTING) for slow in (False, True))
+    assert slow.tones.inverted == pytest.approx(quick.tones.inverted, abs=0.03)
+    assert slow.tones.grey == quick.tones.grey and slow.frame == quick.frame
+    assert slow.values.brightness == pytest.approx(quick.values.brightness)
+
+
 def test_chance_is_left_as_it_was() -> None:
     torch.manual_seed(1)
     state = torch.random.get_rng_state()

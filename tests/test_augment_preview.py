@@ -142,6 +142,16 @@ def test_the_name_of_an_augmentation(capsys: Captured, photos: list[Path], tmp_p
     assert [path.name for path in out.parent.iterdir()] == ["night.png"]
 
 
+def test_the_simple_night(capsys: Captured, photos: list[Path], tmp_path: Path) -> None:
+    status, told, err = called(capsys, "simple-night", photos[0], "--out", tmp_path / "sheet.png", *SMALL)
+    assert (status, err) == (0, "")
+    assert told.splitlines()[0].endswith("1 of 1 photos, 4 draws of each form of simple-night")
+    assert "warning" not in told and len(told.splitlines()) == 2
+    drawn = sheet((tmp_path / "sheet.png").read_bytes())
+    day, *nights = (drawn[GAP + LINE : GAP + LINE + 48, GAP + n * (64 + GAP) :][:, :64] for n in range(5))
+    assert all(night.mean() < 0.7 * day.mean() for night in nights)
+
+
 def test_a_recipe_by_name_and_by_file(capsys: Captured, photos: list[Path], tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("name: mine\naugment: [occlusion]\nimage_size: 48x64\n", encoding="utf-8")

@@ -15,6 +15,7 @@ from geofix.augment.chance import seeded
 from geofix.augment.papers import AUGMENTATIONS
 from geofix.augment.steps import (
     Adjust,
+    ByNight,
     CentreCrop,
     Erase,
     Jitter,
@@ -25,6 +26,7 @@ from geofix.augment.steps import (
     Step,
     Together,
 )
+from geofix.night.simple import SimpleNight, simple_night
 from geofix.transforms import Preprocess, normalised
 from toy_places import blobs
 
@@ -213,6 +215,16 @@ def test_noise_is_normal() -> None:
     assert float(noise.std()) == pytest.approx(1, abs=0.05)
 
 
+def test_by_night_is_the_simple_night_of_a_seed_that_is_drawn() -> None:
+    night = SimpleNight(lamps=2)
+    torch.manual_seed(5)
+    seed = int(torch.randint(2**62, (1,)))
+    expected = simple_night(photo(1).permute(1, 2, 0).contiguous().numpy(), night, seed)
+    found = through(ByNight(night), photo(1), 5)
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)
+    assert not torch.equal(found, through(ByNight(night), photo(1), 6))
+
+
 @pytest.mark.parametrize("probability", [0.0, 0.7, 1.0])
 def test_together_is_all_or_nothing(probability: float) -> None:
     step = Together(probability, (Adjust((0.5, 0.5)), Adjust((0.5, 0.5))))
@@ -223,7 +235,8 @@ def test_together_is_all_or_nothing(probability: float) -> None:
 
 
 def test_all_photos_of_a_call_change_alike() -> None:
-    for step in (Perspective(0.5, 1.0), Erase(1.0), Jitter((1.0, 1.0), (0.0, 0.0), (2.0, 2.0), (0.5, 0.5))):
+    jitter = Jitter((1.0, 1.0), (0.0, 0.0), (2.0, 2.0), (0.5, 0.5))
+    for step in (Perspective(0.5, 1.0), Erase(1.0), jitter, ByNight()):
         pair = torch.stack([photo(1), photo(2)])
         together = through(step, pair, 4)
         assert torch.equal(together[1], through(step, photo(2), 4))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geofix.data import geotag_csv
-from geofix.data.geotag_csv import read, read_table
+from geofix.data.geotag_csv import photo_paths, read, read_table, with_paths
 from geofix.errors import DataError
 from geofix.photos import save_jpeg
 from geofix.positions import Position
@@ -143,6 +143,16 @@ def test_missing_files(tmp_path: Path) -> None:
     dataset = read(path, tmp_path / "img")
     assert len(dataset.photos) == 2
     assert "c.jpg is listed in photos.csv but is not there." in str(dataset.problems[0])
+
+
+def test_paths_alone_are_read_and_replaced(tmp_path: Path) -> None:
+    path = table(tmp_path, '\ufeffNote; Photo ;lat\n"a; b";x\\1.jpg;1,5\n\n;;\nc\nd; 2.jpg ;"3"\n')
+    assert photo_paths(path) == ["x/1.jpg", "2.jpg"]
+    assert with_paths(path, {"x/1.jpg": ["x/1.jpg", "x/1n.jpg"]}) == (
+        'Note;Photo;lat\n"a; b";x/1.jpg;1,5\n"a; b";x/1n.jpg;1,5\n'
+    )
+    with pytest.raises(DataError, match="none for path"):
+        photo_paths(table(tmp_path, "a,b\n1,2\n"))
 
 
 @pytest.mark.parametrize("name", ["meta_im2gps3k_places365.csv", "meta_im2gps_places365.csv"])

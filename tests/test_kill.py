@@ -21,7 +21,7 @@ from conftest import write_street
 from geofix.atlas.store import MANIFEST, Atlas, Rows
 from geofix.atlas.verify import verify
 from geofix.index import index
-from geofix.learn.course import read_checkpoint
+from geofix.learn.checkpoints import read_checkpoint
 from geofix.models.runs import Run, fingerprint
 
 pytestmark = pytest.mark.slow

@@ -26,6 +26,8 @@ from geofix.photos import (
     resized,
     save_jpeg,
     thumbnail_jpeg,
+    upright_exif,
+    visible_files,
     with_gps,
 )
 from geofix.positions import Position
@@ -326,6 +328,13 @@ def test_photo_open(tmp_path: Path) -> None:
     assert (kept.position, kept.heading_deg, kept.source) == (Position(1.0, 2.0), 3.0, "name")
 
 
+def test_visible_files(tmp_path: Path) -> None:
+    for name in ("b.txt", "a/c.jpg", ".hidden", "a/.d.jpg", ".no/e.txt"):
+        put(tmp_path / name, b"")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    assert list(visible_files(tmp_path)) == [tmp_path / "b.txt", tmp_path / "a" / "c.jpg"]
+
+
 def test_find_photos(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "a/1.png", "a/.thumb.jpg", ".cache/3.jpg", "c.txt", "d.jpg/4.webp"):
         put(tmp_path / "root" / name, b"x")
@@ -335,6 +344,64 @@ def test_find_photos(tmp_path: Path) -> None:
     found = [path.relative_to(tmp_path / "root").as_posix() for path in find_photos(tmp_path / "root")]
     assert found == ["a/1.png", "b/2.JPG", "d.jpg/4.webp", "linked/5.jpg"]
     assert is_photo(Path("x.HEIC")) and not is_photo(Path("x.txt")) and not is_photo(Path(".x.jpg"))
+
+
+def tagged(kind: str, main: dict[int, object], details: dict[int, object]) -> bytes:
+    exif = Image.Exif()
+    exif.update(main)
+    exif.get_ifd(ExifTags.IFD.Exif).update(details)
+    return saved(picture(), kind, exif=exif.tobytes())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_for_another_picture_of_the_photo(kind: str) -> None:
+    base = ExifTags.Base
+    artist = "Jos?" if kind == "TIFF" else "José"  # what Pillow writes
+    main = {base.Artist: artist.encode("latin-1"), base.Make: "M", base.Orientation: 6, base.XPComment: b"not kept"}
+    details = {base.DateTimeOriginal: "2020:06:01 21:30:00", base.FNumber: 2.8, base.MakerNote: b"secret" * 9}
+    details[base.UserComment] = b"long" * 2000
+    block = upright_exif(tagged(kind, main, details))
+    with Image.open(io.BytesIO(save_jpeg(BLOBS, exif=block))) as image:
+        exif = image.getexif()
+        kept = exif.get_ifd(ExifTags.IFD.Exif)
+    assert {base(tag): value for tag, value in exif.items() if tag != ExifTags.IFD.Exif} == {
+        base.Artist: artist, base.Make: "M", base.Orientation: 1
+    }  # fmt: skip
+    assert {base(tag): float(value) if tag == base.FNumber else value for tag, value in kept.items()} == {
+        base.DateTimeOriginal: "2020:06:01 21:30:00", base.FNumber: 2.8
+    }  # fmt: skip
+    assert upright_exif(save_jpeg(BLOBS)) == b""
+
+
+def test_exif_that_is_too_much_for_a_jpeg() -> None:
+    longs = dict.fromkeys(range(0xA500, 0xA520), b"x" * 4000)
+    jpeg = saved(picture(), "PNG", exif=with_details(with_gps(JPEG, HERE, taken_at="2020-06-01T21:30:00"), longs))
+    block = upright_exif(jpeg)
+    assert len(block) < 1000
+    assert read_capture(save_jpeg(BLOBS, exif=block)) == read_capture(jpeg)
+
+
+def with_details(jpeg: bytes, more: dict[int, object]) -> bytes:
+    with Image.open(io.BytesIO(jpeg)) as image:
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.GPSInfo)
+        exif.get_ifd(ExifTags.IFD.Exif).update(more)
+        return exif.tobytes()
+
+
+def test_broken_exif_can_be_kept_in_part_or_not_at_all() -> None:
+    whole = with_gps(JPEG, HERE, 90.0, "2020-06-01T21:30:00")
+    rng = np.random.default_rng(0)
+    block = whole.index(b"Exif") + 6
+    kept = 0
+    for _ in range(150):
+        data = bytearray(whole)
+        for at in rng.integers(block, block + 200, 5):
+            data[at] = int(rng.integers(0, 256))
+        found = read_capture(save_jpeg(BLOBS, exif=upright_exif(bytes(data))))
+        assert found.position == read_capture(bytes(data)).position
+        kept += found.position is not None
+    assert 10 < kept < 150
 
 
 def test_saving_is_repeatable_and_quiet() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from geofix import recipes
 from geofix.errors import RecipeError
-from geofix.recipes import AugmentName, Recipe
+from geofix.recipes import AugmentName, NightRecipe, Recipe
 
 NAMES = recipes.names()
 
@@ -18,13 +18,13 @@ def test_the_built_in_ones_are_there() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_built_in_recipe_parses_and_says_its_own_name(name: str) -> None:
-    assert recipes.load(name).name == name
+    assert recipes.load_any(name).name == name
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_yaml_round_trip(name: str) -> None:
-    recipe = recipes.load(name)
-    assert recipes.parse(recipe.to_yaml(), "again") == recipe
+    recipe = recipes.load_any(name)
+    assert recipes.parse_any(recipe.to_yaml(), "again") == recipe
 
 
 def test_yaml_round_trip_of_every_field_changed() -> None:
@@ -176,3 +176,41 @@ def test_files(tmp_path: Path) -> None:
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Recipe().seed = 3  # type: ignore[misc]
+
+
+def test_a_recipe_for_another_task() -> None:
+    with pytest.raises(RecipeError, match="unit is a recipe for the task night; one for places is expected here"):
+        recipes.load("unit")
+    with pytest.raises(RecipeError, match="mine is for the task 'cooking'; this version knows places and night"):
+        recipes.parse_any("task: cooking", "mine")
+
+
+def test_every_key_of_a_night_recipe_comes_back() -> None:
+    recipe = NightRecipe(
+        name="n", channels=8, residual_blocks=1, downsamplings=1, discriminator_channels=4, discriminator_layers=2,
+        discriminator_scales=1, discriminator_norm="layer", shorter_side=64, image_size=(32, 48), gan=2.0, recon=3.0,
+        kl=0.1, cycle=4.0, kl_cycle=0.2, perceptual=0.5, perceptual_backbone="resnet18", perceptual_cut="layer2",
+        steps=7, epochs=2, batch_size=3, learning_rate=1e-3, weight_decay=0.5, halve_every=9, flip=False, seed=4,
+        precision="bf16", train_precision="bf16", save_every=5, sheet_photos=2,
+    )  # fmt: skip
+    assert recipes.parse_any(recipe.to_yaml(), "again") == recipe
+    unchanged = [key for key, field in NightRecipe.model_fields.items() if getattr(recipe, key) == field.default]
+    assert unchanged == ["task"]
+    assert recipes.with_settings(recipe, ["image_size=64x64"]).image_size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ("image_size=287x512", "2 downsamplings need an image_size of multiples of 4"),
+        ("image_size=640x640", "do not fit into photos whose shorter side is 512"),
+        ("image_size=32x64", "3 scales of 4 layers need crops of at least 64 pixels"),
+        ("image_size=9999x64", "rows and columns must be 32..4096"),
+        ("chanels=3", "did you mean 'channels'"),
+    ],
+)
+def test_night_recipes_that_cannot_work(setting: str, why: str) -> None:
+    night = recipes.load_any("unit")
+    assert isinstance(night, NightRecipe)
+    with pytest.raises(RecipeError, match=why):
+        recipes.with_settings(night, [setting])

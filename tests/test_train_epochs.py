@@ -33,7 +33,7 @@ from geofix.errors import (
     WeightsError,
 )
 from geofix.evaluate import Scores
-from geofix.learn import course
+from geofix.learn import checkpoints, course
 from geofix.learn.learner import Learner, Progress
 from geofix.learn.triplets import TripletLesson
 from geofix.models.build import build
@@ -321,7 +321,7 @@ def test_a_stopped_training_is_not_begun_anew_by_mistake(toy: Dataset, tmp_path:
 def test_a_damaged_checkpoint(toy: Dataset, tmp_path: Path) -> None:
     with pytest.raises(Killed):
         train(small(), toy, tmp_path / "run", progress=killed_at(3))
-    (tmp_path / "run" / course.CHECKPOINT).write_bytes(b"no checkpoint")
+    (tmp_path / "run" / checkpoints.CHECKPOINT).write_bytes(b"no checkpoint")
     with pytest.raises(
         WeightsError, match=r"last.ckpt cannot be read .*remove the folder and start the training again"
     ):
@@ -399,7 +399,7 @@ def test_a_full_disk_during_a_checkpoint(toy: Dataset, tmp_path: Path, monkeypat
     saved = {"n": 0}
 
     def full(path: Path, content: str | bytes) -> None:
-        if path.name == course.CHECKPOINT:
+        if path.name == checkpoints.CHECKPOINT:
             saved["n"] += 1
             if saved["n"] == 3:
                 raise StorageError(f"The disk is full: {path} could not be written; free some space and run again.")
@@ -407,7 +407,7 @@ def test_a_full_disk_during_a_checkpoint(toy: Dataset, tmp_path: Path, monkeypat
 
     whole = train(small(), toy, tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr(course, "write_atomically", full)
+        patched.setattr(checkpoints, "write_atomically", full)
         with pytest.raises(
             StorageError, match=r"The disk is full: .*last.ckpt .* The weights of epoch 1, the best so far"
         ):

@@ -73,6 +73,23 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise storage_error(error, path) from error
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link to `source` at `target`, folders included, or a copy where the disk cannot link; whole or not at all.
+
+    Of a link the file itself is linked, as the link may lead nowhere from there. Raises OSError.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another disk, or one that has no hard links
+        copy = target.with_name(f".{target.name}.part")
+        try:
+            shutil.copy2(source, copy)
+            copy.replace(target)
+        finally:
+            copy.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """A dictionary as indented JSON, written whole or not at all; NaN is refused."""
     write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -37,6 +37,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What a picture made of a photo may say of its taking. Not the sizes, the preview and the maker's notes (which point to
+# where they lay in the file): they were true of the photo's own bytes.
+_EXIF_KEPT = frozenset({"ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright"})
+_EXIF_DETAILS_LEFT_OUT = frozenset({"MakerNote", "ExifImageWidth", "ExifImageHeight", "ExifInteroperabilityOffset"})
+_LONGEST_EXIF_VALUE, _LONGEST_EXIF = 4096, 65_000  # bytes; a JPEG has room for 65 533
 _open_lock = threading.Lock()
 
 
@@ -95,8 +100,13 @@ def is_photo(path: Path) -> bool:
 
 
 def photo_files(root: Path, problems: list[PhotoError] | None = None) -> Iterator[Path]:
-    """Photo files below `root`, folder by folder; links are followed (once each, so that a link to a folder
-    above cannot trap the walk), hidden files and folders are left out.
+    """Photo files below `root`, as `visible_files`."""
+    return filter(is_photo, visible_files(root, problems))
+
+
+def visible_files(root: Path, problems: list[PhotoError] | None = None) -> Iterator[Path]:
+    """Files below `root`, folder by folder; links are followed (once each, so that a link to a folder above cannot
+    trap the walk), hidden files and folders are left out.
 
     A folder that may not be read is appended to `problems`; without that list it raises PhotoError.
     """
@@ -114,12 +124,12 @@ def photo_files(root: Path, problems: list[PhotoError] | None = None) -> Iterato
         real = os.path.realpath(folder)
         folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
         if real not in seen:
-            yield from (path for path in (Path(folder, name) for name in sorted(names)) if is_photo(path))
+            yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
         seen.add(real)
 
 
 def find_photos(root: Path, problems: list[PhotoError] | None = None) -> list[Path]:
-    """All photo files below `root`, sorted; see `photo_files` for links, hidden files and closed folders."""
+    """All photo files below `root`, sorted; see `visible_files` for links, hidden files and closed folders."""
     return sorted(photo_files(root, problems))
 
 
@@ -251,10 +261,30 @@ def with_gps(jpeg: bytes, position: Position, heading_deg: float | None = None, 
     return jpeg[:2] + segment + jpeg[2:]
 
 
-def save_jpeg(pixels: Pixels, quality: int = 90) -> bytes:
-    """Pixels as JPEG bytes without metadata; the same pixels always give the same bytes."""
+def upright_exif(source: Path | bytes, name: str | None = None) -> bytes:
+    """The EXIF block of a photo for a picture made of its upright pixels: camera, time and position as they are.
+
+    The orientation is 1. Previews, makers' notes, and what is damaged or over 4 KiB are left out; empty bytes where
+    nothing is left. Raises PhotoError for what is no image.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "the photo")
+    data = read_bytes(source) if isinstance(source, Path) else source
+    with _opened(data, name, huge=True) as image:
+        main = {tag: value for tag, value in _exif_values(image).items() if ExifTags.TAGS.get(tag) in _EXIF_KEPT}
+        details = _exif_values(image, ExifTags.IFD.Exif)
+        gps = _exif_values(image, ExifTags.IFD.GPSInfo)
+    details = {tag: value for tag, value in details.items() if ExifTags.TAGS.get(tag) not in _EXIF_DETAILS_LEFT_OUT}
+    if not (main or details or gps):
+        return b""
+    block = _exif_block(main, details, gps)
+    times = {tag: value for tag, value in details.items() if tag == ExifTags.Base.DateTimeOriginal}
+    return block if len(block) <= _LONGEST_EXIF else _exif_block({}, times, gps)
+
+
+def save_jpeg(pixels: Pixels, quality: int = 90, exif: bytes = b"") -> bytes:
+    """Pixels as JPEG bytes without metadata, or with this EXIF block; the same pixels always give the same bytes."""
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=quality)
+    Image.fromarray(pixels).save(out, "JPEG", quality=quality, exif=exif)
     return out.getvalue()
 
 
@@ -332,6 +362,41 @@ def _parse_exif(image: Image.Image) -> None:
         exif = image.getexif()
         for block in (ExifTags.IFD.GPSInfo, ExifTags.IFD.Exif):
             exif.get_ifd(block)
+
+
+def _exif_values(image: Image.Image, block: int | None = None) -> dict[int, object]:
+    """The values of an EXIF block by tag; those that cannot be written again, or are long, are left out."""
+    try:
+        exif = image.getexif()
+        values = dict(exif if block is None else exif.get_ifd(block))
+    except Exception:  # as in `read_capture`
+        return {}
+    return {
+        tag: _as_bytes(value) if block is None else value for tag, value in values.items() if _fits(block, tag, value)
+    }
+
+
+def _as_bytes(value: object) -> object:
+    """Text as the bytes that Pillow made it of; it would write letters beyond ASCII as question marks."""
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
+
+
+def _fits(block: int | None, tag: int, value: object) -> bool:
+    exif = Image.Exif()
+    (exif if block is None else exif.get_ifd(block))[tag] = value
+    try:
+        return len(exif.tobytes()) <= _LONGEST_EXIF_VALUE
+    except Exception:  # whatever Pillow's writer meets in a value that its reader let pass
+        return False
+
+
+def _exif_block(main: dict[int, object], details: dict[int, object], gps: dict[int, object]) -> bytes:
+    exif = Image.Exif()
+    exif.update({**main, ExifTags.Base.Orientation: 1})
+    for block, values in ((ExifTags.IFD.Exif, details), (ExifTags.IFD.GPSInfo, gps)):
+        if values:
+            exif.get_ifd(block).update(values)
+    return exif.tobytes()
 
 
 def _at_size(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -17,10 +17,11 @@ from geofix.data.blocks import cut_block
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import PhotoError, RecipeError, UsageError
 from geofix.files import is_file, is_folder, write_atomically, write_json
+from geofix.learn.checkpoints import CHECKPOINT, LOGS, is_helper
 from geofix.learn.classes import ClassLesson
 from geofix.learn.clusters import place_clusters
 from geofix.learn.components import fit_components, wants_components
-from geofix.learn.course import BEST, CHECKPOINT, CURVES, LOGS, METRICS, go_through, is_helper
+from geofix.learn.course import BEST, CURVES, METRICS, go_through
 from geofix.learn.learner import Progress
 from geofix.learn.lesson import Lesson
 from geofix.learn.pairs import JOURNAL, learn_pairs

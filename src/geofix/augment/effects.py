@@ -16,6 +16,8 @@ from geofix.transforms import Preprocess, normalised
 _SIDE = 32  # pixels of the test pictures
 _FLATS = (48, 96, 160, 208)  # greys that no tone curve of the papers makes equal
 _DRAWS, _DRAWS_OF_RAMP, _DRAWS_OF_PHOTO = 24, 100, 12
+_APART = 8  # levels between two greys whose order is looked at
+_SLOWER = 4  # a slow form is drawn so many times less often, and tried on greys that lie `_APART`
 _ROUNDING = 1.5  # levels
 
 
@@ -82,7 +84,7 @@ def levels(images: Images, preprocess: Preprocess) -> Images:
 
 def _drawn(form: Form, setting: Setting, pixels: PixelBatch, draws: int = _DRAWS) -> Iterator[Images]:
     """The photos as the encoder gets them, draw for draw, all changed by the same one."""
-    for seed in range(draws):
+    for seed in range(draws // _SLOWER if form.slow else draws):
         with seeded(3 * seed + 1, pixels.device):
             images = normalised(through(form.on_pixels, pixels, setting), setting.preprocess)
             images = through(form.on_normalised, images, setting)
@@ -91,17 +93,20 @@ def _drawn(form: Form, setting: Setting, pixels: PixelBatch, draws: int = _DRAWS
 
 def _tones(form: Form, setting: Setting) -> Tones:
     side = _SIDE // 4
-    flats = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 3, side, side)
+    every = _APART if form.slow else 1
+    greys = torch.tensor([*range(0, 256, every), 127, 128], dtype=torch.uint8)
+    flats = greys.view(-1, 1, 1, 1).expand(-1, 3, side, side)
     # A perspective moves corners by a quarter of a side at most: the middle is never uncovered.
     middle = slice(side // 2 - 1, side // 2 + 1)
     middles = [images[..., middle, middle] for images in _drawn(form, setting, flats)]
     curves = torch.stack([levels(one, setting.preprocess).flatten(1).median(1).values for one in middles])
-    greys = torch.stack([one[127:129].mean((0, 2, 3)) for one in middles]).median(0).values
-    clipped = (curves[:, 1:-1] <= 0.5) | (curves[:, 1:-1] >= 254.5)
+    red, green, blue = torch.stack([one[-2:].mean((0, 2, 3)) for one in middles]).median(0).values.tolist()
+    curves, apart = curves[:, :-2], _APART // every
+    inner = curves[:, (greys[:-2] > 0) & (greys[:-2] < 255)]
     return Tones(
-        inverted=float((curves[:, 8:] < curves[:, :-8] - 0.5).float().mean(1).median()),
-        clipped=float(clipped.float().mean(1).median()),
-        grey=(float(greys[0]), float(greys[1]), float(greys[2])),
+        inverted=float((curves[:, apart:] < curves[:, :-apart] - 0.5).float().mean(1).median()),
+        clipped=float(((inner <= 0.5) | (inner >= 254.5)).float().mean(1).median()),
+        grey=(red, green, blue),
     )
 
 
@@ -119,7 +124,7 @@ def _frame(form: Form, setting: Setting) -> Frame:
         lost.append(1 - columns * rows)
     values, counts = torch.unique(torch.cat(found), return_counts=True)
     fills = values[counts >= 0.1 * max(1, int(counts.sum()))].tolist()
-    return Frame(sum(covered) / _DRAWS, tuple(fills), sum(lost) / _DRAWS)
+    return Frame(sum(covered) / len(covered), tuple(fills), sum(lost) / len(lost))
 
 
 def _flat(level: int) -> PixelBatch:
@@ -127,11 +132,14 @@ def _flat(level: int) -> PixelBatch:
 
 
 def _stripes() -> PixelBatch:
-    """A flat picture, then the same with one bright column of two pixels each, then with one such row each."""
-    columns = _flat(60).repeat(_SIDE // 2, 1, 1, 1)
+    """A flat picture, then the same with one dark column of two pixels each, then with one such row each.
+
+    Dark and not bright: a bright row at the top would be taken for the sky by what looks for one.
+    """
+    columns = _flat(200).repeat(_SIDE // 2, 1, 1, 1)
     for number, picture in enumerate(columns):
-        picture[..., 2 * number : 2 * number + 2] = 200
-    return torch.cat([_flat(60), columns, columns.mT])
+        picture[..., 2 * number : 2 * number + 2] = 60
+    return torch.cat([_flat(200), columns, columns.mT])
 
 
 def _values(form: Form, setting: Setting, photos: PixelBatch | None) -> Values:

@@ -1,4 +1,4 @@
-"""The augmentations of the two place-recognition papers, by name: as the papers describe them, and as coded.
+"""The augmentations of the two place-recognition papers, by name: as the papers describe them, and as coded. And ours.
 
 "Coded" is what their programs did. Sources: atadjanov is Atadjanov, Frigiola, Scoleri, "Deep Learning Techniques for
 Visual Place Recognition"; martin is Martin Garre, Arias Gonzales, Farmanli, "Image Retrieval Visual Geolocalization".
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from geofix.augment.steps import (
     Adjust,
+    ByNight,
     CentreCrop,
     Erase,
     Jitter,
@@ -27,10 +28,14 @@ WHITE = 255.0
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to do an augmentation: steps on pixels 0..255, then steps on the normalised photos."""
+    """One way to do an augmentation: steps on pixels 0..255, then steps on the normalised photos.
+
+    What a `slow` one does is measured on fewer draws.
+    """
 
     on_pixels: tuple[Step, ...]
     on_normalised: tuple[Step, ...] = ()
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,12 @@ def _night() -> Augmentation:
         described=Form((Solarize(0.25 * 255), darker)),
         coded=Form((Solarize(0.25), darker)),
     )
+
+
+def _simple_night() -> Augmentation:
+    """Ours, to compare the papers' night and translated nights with."""
+    promise = Promise(darker=True)
+    return _as_described("simple-night", "geofix's own, of no paper", promise, Form((ByNight(),), slow=True))
 
 
 def _perspective_fill() -> Augmentation:
@@ -172,6 +183,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     one.name: one
     for one in (
         _night(),
+        _simple_night(),
         *_martin_colours(),
         _perspective_fill(),
         _perspective_crop(),

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torchvision.transforms import v2
 
+from geofix.night.simple import SimpleNight, simple_nights
 from geofix.tensors import AnyPhotos
 from geofix.transforms import Preprocess
 
@@ -184,6 +185,22 @@ class NormaliseAgain:
             for three in (setting.preprocess.mean, setting.preprocess.std)
         )
         return (photos - mean) / std
+
+
+@dataclass(frozen=True, slots=True)
+class ByNight:
+    """The simple night of `geofix.night`, which learns nothing: pixels 0..255 only."""
+
+    night: SimpleNight = field(default_factory=SimpleNight)
+
+    def __call__(self, photos: AnyPhotos, _: Setting) -> AnyPhotos:
+        """The same exposure, street of lamps and noise for all photos of a call."""
+        seed = int(torch.randint(2**62, (1,)))
+        changed = torch.empty_like(photos)
+        flat = photos.reshape(-1, *photos.shape[-3:])
+        for photo, made in zip(flat, changed.view(flat.shape), strict=True):
+            made.copy_(simple_nights(photo[None], self.night, seed)[0])
+        return changed
 
 
 @dataclass(frozen=True, slots=True)

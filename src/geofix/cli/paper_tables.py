@@ -181,8 +181,7 @@ def _started(result: RowResult) -> str:
 def _numbered(notes: list[str], result: RowResult) -> str:
     """The numbers of a row's notes, which stand below the table once each."""
     said = [line for line in result.said if not line.startswith(_SAID_OF_ALL) and not line.endswith(_LOADED)]
-    problem = f"Cannot be run by settings alone. {result.problem}" if result.row.needs else result.problem
-    own = [result.row.note, *(said if result.scores else []), problem or ""]
+    own = [result.row.note, *(said if result.scores else []), result.problem or ""]
     found = []
     for note in filter(None, own):
         if note not in notes:

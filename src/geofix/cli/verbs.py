@@ -63,21 +63,28 @@ def train(
         typer.Option(help="A YAML file, or the name of a built-in grid: train every combination of its settings."),
     ] = None,
 ) -> None:
-    """Train the encoder of a recipe on a dataset and write its run folder; --epochs 0 writes it untrained."""
+    """Train a recipe on a dataset and write its run folder; --epochs 0 writes it untrained."""
     from geofix import recipes
     from geofix.cli.training import draw_curves
     from geofix.cli.training import shown as shown_training
     from geofix.data.layouts import open_dataset
     from geofix.heap import keep_freed_memory
-    from geofix.learn.course import is_helper
+    from geofix.learn.checkpoints import is_helper
     from geofix.train import train as run_train
 
     if out is None:
         raise UsageError("No folder for the run was named; add --out RUN.")
     keep_freed_memory()
-    chosen = recipes.with_settings(recipes.load(recipe), settings or [])
-    if epochs is not None:
-        chosen = recipes.with_settings(chosen, [f"epochs={epochs}"])
+    loaded = recipes.load_any(recipe)
+    asked = [*(settings or []), *([] if epochs is None else [f"epochs={epochs}"])]
+    if isinstance(loaded, recipes.NightRecipe):
+        from geofix.cli.unit import train_unit
+
+        if grid is not None or member:
+            raise UsageError("--grid and --member are for encoders of places; leave them out.")
+        train_unit(recipes.with_settings(loaded, asked), data, out, weights, resume, devices)
+        return
+    chosen = recipes.with_settings(loaded, asked)
     dataset = open_dataset(data) if data else None
     if grid is not None:
         if member:

@@ -7,8 +7,6 @@ translated nights in one folder.
 from __future__ import annotations
 
 import filecmp
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from geofix.data import deep_vg
 from geofix.data.deep_vg import ROLES
 from geofix.data.places import Split
 from geofix.errors import DataError
-from geofix.files import whole_folder
+from geofix.files import link_or_copy, whole_folder
 from geofix.photos import Photo
 
 Progress = Callable[[int, int], None]
@@ -113,14 +111,10 @@ def _distinct(photos: Iterable[Photo]) -> int:
 
 
 def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         if filecmp.cmp(source, target, shallow=False):
             return
         raise DataError(
             f"Two datasets have a photo {target.name} with different content; rename one of them, as one would be lost."
         )
-    try:
-        os.link(source.resolve(), target)  # of a link the photo itself, as the link may lead nowhere from here
-    except OSError:  # another disk, or one that has no hard links
-        shutil.copy2(source, target)
+    link_or_copy(source, target)

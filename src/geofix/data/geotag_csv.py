@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +73,15 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A table as it is written: the header, the lines that are not empty with their numbers, and the delimiter."""
+
+    header: list[str]
+    lines: list[tuple[int, list[str]]]
+    delimiter: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Record:
     """The cells of one line by column kind; `texts` lacks what is empty."""
 
@@ -117,10 +128,10 @@ def read_table(csv_path: Path) -> Table:
     Raises DataError when the file is no table, lacks a column, has latitude and longitude provably swapped,
     or has no usable row.
     """
-    header, lines = _lines(csv_path)
-    columns = _columns(csv_path, header)
-    records = [_record(line, cells, columns) for line, cells in lines]
-    _refuse_swapped(csv_path, records, header[columns["lat"]], header[columns["lon"]])
+    sheet = _sheet(csv_path)
+    columns = _columns(csv_path, sheet.header)
+    records = [_record(line, cells, columns) for line, cells in sheet.lines]
+    _refuse_swapped(csv_path, records, sheet.header[columns["lat"]], sheet.header[columns["lon"]])
     rows: dict[str, Row] = {}
     problems: list[PhotoError] = []
     for record in records:
@@ -136,13 +147,38 @@ def read_table(csv_path: Path) -> Table:
     return Table(csv_path, tuple(rows.values()), tuple(problems))
 
 
-def _lines(csv_path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header cells, and the non-empty lines with their numbers."""
+def photo_paths(csv_path: Path) -> list[str]:
+    """The photo paths of a table, with positions or without; with forward slashes. Raises DataError for no table."""
+    sheet = _sheet(csv_path)
+    return [path for _, cells in sheet.lines if (path := _path(cells, _path_column(csv_path, sheet.header)))]
+
+
+def with_paths(csv_path: Path, new: Mapping[str, Sequence[str]]) -> str:
+    """The text of a table in which each row stands once for each new path of its photo; others are left out.
+
+    All other cells are as they were. Raises DataError as `photo_paths`, which says how paths are written in `new`.
+    """
+    sheet = _sheet(csv_path)
+    at = _path_column(csv_path, sheet.header)
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=sheet.delimiter, lineterminator="\n")
+    writer.writerow(sheet.header)
+    for _, cells in sheet.lines:
+        writer.writerows([*cells[:at], path, *cells[at + 1 :]] for path in new.get(_path(cells, at), ()))
+    return out.getvalue()
+
+
+def _path(cells: list[str], at: int) -> str:
+    return cells[at].strip().replace("\\", "/") if at < len(cells) else ""
+
+
+def _sheet(csv_path: Path) -> _Sheet:
     try:
         with csv_path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(DELIMITERS, key=first.count))
+            delimiter = max(DELIMITERS, key=first.count)
+            reader = csv.reader(file, delimiter=delimiter)
             lines = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except UnicodeDecodeError as error:
         raise DataError(f"{csv_path} is not UTF-8 text ({error.reason}); save it as CSV in UTF-8.") from error
@@ -152,10 +188,14 @@ def _lines(csv_path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise DataError(f"{csv_path} cannot be read ({error.strerror}); check its permissions.") from error
     if not lines:
         raise DataError(f"{csv_path} is empty; a header line with path, lat and lon is expected.")
-    return [cell.strip() for cell in lines[0][1]], lines[1:]
+    return _Sheet([cell.strip() for cell in lines[0][1]], lines[1:], delimiter)
 
 
-def _columns(csv_path: Path, header: list[str]) -> dict[str, int]:
+def _path_column(csv_path: Path, header: list[str]) -> int:
+    return _columns(csv_path, header, ("path",))["path"]
+
+
+def _columns(csv_path: Path, header: list[str], needed: Sequence[str] = _NEEDED) -> dict[str, int]:
     """Column numbers by kind."""
     names = [cell.lower().replace(" ", "_").replace("-", "_") for cell in header]
     number = {name: names.index(name) for name in names}
@@ -164,7 +204,7 @@ def _columns(csv_path: Path, header: list[str]) -> dict[str, int]:
         for kind, aliases in ALIASES.items()
         if any(alias in number for alias in aliases)
     }
-    lacking = [kind for kind in _NEEDED if kind not in columns]
+    lacking = [kind for kind in needed if kind not in columns]
     if lacking:
         wanted = "; ".join(f"{kind} as one of {', '.join(ALIASES[kind])}" for kind in lacking)
         raise DataError(

@@ -6,39 +6,30 @@ chosen so far), `metrics.csv` (a row an epoch) and `logs/` (for TensorBoard).
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import logging
-import signal
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
-from pytorch_lightning.plugins.io import CheckpointIO
-from pytorch_lightning.utilities import rank_zero_only
 from safetensors.torch import load_file
 
 from geofix.data.places import Benchmark
 from geofix.encode import Inference
-from geofix.errors import PhotoError, StorageError, TrainingError, WeightsError, storage_error
+from geofix.errors import PhotoError, StorageError, TrainingError, storage_error
 from geofix.evaluate import recall_now
 from geofix.files import is_file, write_atomically
+from geofix.learn.checkpoints import CHECKPOINT, quietly, trainer_for, watch_state
 from geofix.learn.learner import Learner, Progress, freeze
 from geofix.learn.lesson import Lesson
 from geofix.models.encoder import Encoder
 from geofix.models.runs import weights_file
-from geofix.recipes import Recipe
 
-CHECKPOINT, BEST, METRICS, LOGS = "last.ckpt", "best.safetensors", "metrics.csv", "logs"
+BEST, METRICS = "best.safetensors", "metrics.csv"
 CURVES = "curves.png"  # drawn from METRICS by whoever shows things to people
 COLUMNS = ("epoch", "steps", "loss", "learning_rate", "false_negatives", "recall@1", "recall@5", "seconds")
 
@@ -79,13 +70,20 @@ def go_through(
     watch = _Watch(out, mark, key, progress, after_epoch)
     path: Path | None = out / CHECKPOINT
     if path is not None and is_file(path):
-        watch.load_state_dict(_state(path, key))
+        watch.load_state_dict(watch_state(path, key))
     else:
         path = None
     if watch.stopped or len(watch.history) > recipe.epochs:  # only the scores were missing
         return _ended(encoder, watch, learner)
-    with _quietly():
-        trainer = _trainer(recipe, lesson, watch, out, devices)
+    with quietly():
+        trainer = trainer_for(
+            out,
+            recipe.epochs * lesson.rounds,
+            watch,
+            precision=recipe.train_precision,
+            devices=devices,
+            accumulate=recipe.accumulate,
+        )
         try:
             trainer.fit(learner, ckpt_path=path, weights_only=True)
         except TrainingError as error:
@@ -106,12 +104,6 @@ def _ended(encoder: Encoder, watch: _Watch, learner: Learner) -> Course:
     return Course(
         tuple(watch.history), watch.best_epoch, watch.stopped, (*learner.lesson.unreadable, *learner.unreadable)
     )
-
-
-def is_helper() -> bool:
-    """Whether this process was started by Lightning to train beside the first one; only the first writes and speaks."""
-    rank: int = getattr(rank_zero_only, "rank", 0) or 0
-    return rank > 0
 
 
 class _Watch(Callback):
@@ -254,35 +246,6 @@ class _Watch(Callback):
         return self.seconds_before + time.monotonic() - self.began
 
 
-class _AtomicCheckpoints(CheckpointIO):
-    """Checkpoints that are whole or not there, and that never run code when read."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        del storage_options
-        buffer = BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        del weights_only
-        return read_checkpoint(Path(path), map_location or "cpu")
-
-    def remove_checkpoint(self, path: Any) -> None:
-        Path(path).unlink(missing_ok=True)
-
-
-def read_checkpoint(path: Path, device: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint, without running code from it. Raises WeightsError when it is damaged."""
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:
-        raise WeightsError(
-            f"{path} cannot be read ({' '.join(str(error).split())[:200]}); remove the folder and start the training "
-            "again."
-        ) from error
-    return checkpoint
-
-
 def log_row(
     epoch: int,
     recall: dict[int, float],
@@ -313,55 +276,6 @@ def as_csv(history: list[Row]) -> str:
     writer.writeheader()
     writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in history)
     return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without Lightning's advice, none of which is the user's to follow, and with Ctrl-C as it was afterwards."""
-    log, interrupt = logging.getLogger("pytorch_lightning"), signal.getsignal(signal.SIGINT)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, interrupt)
-
-
-def _trainer(recipe: Recipe, lesson: Lesson, watch: _Watch, out: Path, devices: int) -> lightning.Trainer:
-    return lightning.Trainer(
-        max_epochs=recipe.epochs * lesson.rounds,
-        accelerator="auto",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        sync_batchnorm=devices > 1 and torch.cuda.is_available(),
-        precision="bf16-mixed" if recipe.train_precision == "bf16" else "32-true",
-        accumulate_grad_batches=recipe.accumulate,
-        reload_dataloaders_every_n_epochs=1,
-        callbacks=[watch],
-        plugins=[_AtomicCheckpoints()],
-        logger=TensorBoardLogger(str(out), name=LOGS, version=""),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-    )
-
-
-def _state(path: Path, key: str) -> dict[str, Any]:
-    """The watch's state in a checkpoint. Raises WeightsError where that is of another recipe or other photos."""
-    states = read_checkpoint(path).get("callbacks", {})
-    found = [state for state in states.values() if isinstance(state, dict) and state.get("key") == key]
-    if not found:
-        raise WeightsError(
-            f"{path} is of a training with another recipe or other photos; go on with the ones it was started with, or "
-            "choose a new folder with --out."
-        )
-    return found[0]
 
 
 def _learner(module: lightning.LightningModule) -> Learner:

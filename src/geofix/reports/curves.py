@@ -48,6 +48,29 @@ def learning_curves(metrics_csv: str, *, measured_on: str, best_epoch: int | Non
     return _png(figure)
 
 
+def loss_curves(metrics_csv: str) -> bytes:
+    """A PNG of metrics.csv of a training by steps: each kind of loss in a panel of its own, a curve a domain."""
+    rows = list(csv.DictReader(StringIO(metrics_csv)))
+    terms = [name for name in rows[0] if name not in ("step", "seconds", "total")]
+    kinds = list(dict.fromkeys(name.rsplit("_", 1)[0] for name in terms))
+    across = 4
+    figure = Figure(figsize=(10, 2.2 * -(-len(kinds) // across)), layout="constrained")
+    panels = figure.subplots(-(-len(kinds) // across), across, squeeze=False).ravel()
+    steps = [float(row["step"]) for row in rows]
+    for axes, kind in zip(panels, kinds, strict=False):
+        for name, colour in ((f"{kind}_day", _FIFTH), (f"{kind}_night", _FIRST)):
+            values = [float(row[name]) for row in rows]
+            axes.plot(steps, values, color=colour, linewidth=1)
+            axes.annotate(f" {name.rsplit('_', 1)[1]}", (steps[-1], values[-1]), color=colour, fontsize=8, va="center")
+        axes.set_title(kind.replace("_", " "), color=_INK, fontsize=10, loc="left")
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(0, 1.2 * steps[-1])
+        _plain(axes, "step")
+    for axes in panels[len(kinds) :]:
+        axes.set_axis_off()
+    return _png(figure)
+
+
 def sweep_curves(sweep: Sweep, title: str) -> bytes:
     """A PNG of recall in percent against the factor, one curve for each N, with its 95 % intervals as bands."""
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")

@@ -247,7 +247,7 @@ def recipe_of(bench: Bench, row: Row, seed: int) -> Recipe:
 
 def _run_row(bench: Bench, row: Row, seeds: int) -> RowResult:
     if row.needs:
-        return RowResult(row, problem=row.needs)
+        return RowResult(row, problem=f"It cannot be run by settings alone. {row.needs}")
     scores: dict[str, list[Scores]] = {data: [] for data in bench.tested()}
     epochs, said = [], []
     problem = ""

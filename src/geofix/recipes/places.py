@@ -1,24 +1,16 @@
-"""Recipe: every choice of one run, in one frozen value that is saved beside the weights.
-
-No other place holds a hyperparameter. Recipes are YAML files; those that come with geofix are known by name.
-"""
+"""Recipe: every choice of one run for places, in one frozen value that is saved beside the weights."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-from collections.abc import Iterable, Sequence
-from importlib.resources.abc import Traversable
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from geofix import papers
-from geofix.errors import RecipeError
-from geofix.files import is_file, shipped_files
+from geofix.recipes.checking import nearest, read_size, reason
 
 PoolingName = Literal["gem", "netvlad", "mac", "spoc", "rmac"]
 L2Where = Literal["before_pool", "after_pool", "none"]
@@ -27,7 +19,8 @@ LossName = Literal["triplet", "sare_ind", "sare_joint", "multi_similarity"]
 Mining = Literal["partial", "full", "random"]
 # The papers' changes to queries; what each does is in `augment.papers`.
 AugmentName = Literal[
-    "night", "martin-colour-1", "martin-colour-2", "martin-colour-3", "martin-colour-3-inside", "martin-colour-4",
+    "night", "simple-night",
+    "martin-colour-1", "martin-colour-2", "martin-colour-3", "martin-colour-3-inside", "martin-colour-4",
     "martin-colour-5", "martin-colour-6", "perspective-fill", "perspective-crop", "martin-perspective-1",
     "martin-perspective-2", "martin-perspective-3", "martin-perspective-4", "martin-perspective-5",
     "martin-perspective-6", "occlusion",
@@ -127,19 +120,7 @@ class Recipe(BaseModel):
     augment: tuple[AugmentName, ...] = ()  # the papers' changes to queries alone, by name, in the papers' order
     augment_as: AugmentAs = "described"  # as the paper describes them, or as its program did them
 
-    @field_validator("image_size", mode="before")
-    @classmethod
-    def _size(cls, value: object) -> object:
-        """Accept 480x640 as well as [480, 640]."""
-        if isinstance(value, str):
-            rows, cross, columns = value.lower().partition("x")
-            if cross and rows.strip().isdigit() and columns.strip().isdigit():
-                value = (int(rows), int(columns))
-            else:
-                raise ValueError("a size is written HxW, for example 480x640")
-        if isinstance(value, list | tuple) and any(isinstance(n, int) and not 32 <= n <= 4096 for n in value):
-            raise ValueError("rows and columns must be 32..4096")
-        return value
+    _size = field_validator("image_size", mode="before")(read_size)
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -262,149 +243,3 @@ class Recipe(BaseModel):
         fields = self.model_dump(mode="json")
         fields["image_size"] = f"{self.image_size[0]}x{self.image_size[1]}"
         return str(yaml.safe_dump(fields, sort_keys=False))
-
-
-def parse(text: str, where: str) -> Recipe:
-    """A recipe from YAML text. Raises RecipeError that names `where`, the key and what is allowed."""
-    try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{where} is not valid YAML ({_one_line(error)}); a recipe is a list of `key: value`."
-        ) from error
-    if fields is None:
-        fields = {}
-    if not isinstance(fields, dict):
-        raise RecipeError(f"{where} holds a {type(fields).__name__}; a recipe is a list of `key: value`.")
-    return _validated(fields, where)
-
-
-def load(name_or_path: str) -> Recipe:
-    """A recipe by the name of a built-in one or of a paper's row (martin/6/m2), or by file path.
-
-    Raises RecipeError, or UsageError for an unknown row, that names the nearest.
-    """
-    if papers.is_row(name_or_path):
-        return of_row(papers.open_row(name_or_path))
-    return parse(*_text("recipe", name_or_path, _built_in()))
-
-
-def load_grid(name_or_path: str) -> tuple[list[dict[str, list[Any]]], str]:
-    """The maps of a grid, keys of a recipe to lists of values, and where they are from.
-
-    A YAML file, or the name of a built-in grid. Raises RecipeError for what is none.
-    """
-    text, where = _text("grid", name_or_path, shipped_files("recipes/grids", ".yaml"))
-    try:
-        parts = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where} is not valid YAML ({_one_line(error)}).") from error
-    parts = [parts] if isinstance(parts, dict) else parts
-    if not isinstance(parts, list) or not all(isinstance(part, dict) for part in parts):
-        raise RecipeError(f"{where} is no grid; it maps keys of a recipe to lists of values.")
-    for part in parts:
-        if not part:
-            raise RecipeError(f"{where} holds an empty map; it maps keys of a recipe to lists of values.")
-        for key, values in part.items():
-            if not isinstance(values, list) or not values:
-                raise RecipeError(f"{where} gives {key!r} the value {values!r}; a list of values is expected.")
-    return parts, where
-
-
-def _text(kind: str, name_or_path: str, built_in: dict[str, Traversable]) -> tuple[str, str]:
-    """The text of a YAML file or of a built-in one, and where it is from."""
-    path = Path(name_or_path)
-    if path.suffix in {".yaml", ".yml"} or is_file(path):
-        try:
-            return path.read_text(encoding="utf-8"), str(path)
-        except OSError as error:
-            raise RecipeError(f"{kind.capitalize()} {path} cannot be read ({error.strerror}).") from error
-        except UnicodeDecodeError as error:
-            raise RecipeError(f"{kind.capitalize()} {path} is not text; a YAML file is expected.") from error
-    if name_or_path not in built_in:
-        raise RecipeError(
-            f"There is no {kind} named {name_or_path!r}{nearest(name_or_path, built_in)}; "
-            f"built in are: {', '.join(sorted(built_in))}. A path to a .yaml file works too."
-        )
-    return built_in[name_or_path].read_text(encoding="utf-8"), f"{kind} {name_or_path}"
-
-
-def of_row(row: papers.Row) -> Recipe:
-    """The recipe of a paper's row; of one that tests another row's weights, all that both say, learning nothing."""
-    if row.members:
-        return changed(load("ensemble"), {**row.settings, "name": row.name}, row.name)
-    if row.weights_of:
-        trained = of_row(papers.open_row(row.weights_of))
-        return changed(trained, {**row.settings, "epochs": 0, "name": row.name}, row.name)
-    return changed(load(row.recipe), {**row.settings, "name": row.name}, row.name)
-
-
-def names() -> list[str]:
-    """The names of the built-in recipes."""
-    return sorted(_built_in())
-
-
-def with_settings(recipe: Recipe, settings: list[str]) -> Recipe:
-    """The recipe with `key=value` settings applied, values read as YAML. Raises RecipeError."""
-    fields: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting!r} has no '='; write --set key=value, for example image_size=320x320.")
-        fields[key.strip()] = _yaml_value(value, setting)
-    return changed(recipe, fields, "--set")
-
-
-def changed(recipe: Recipe, fields: dict[str, Any], where: str) -> Recipe:
-    """The recipe with other values for some keys. Raises RecipeError that names `where` and what is allowed."""
-    return _validated({**recipe.model_dump(), **fields}, where)
-
-
-def _yaml_value(text: str, setting: str) -> object:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {setting!r} has a value that cannot be read ({_one_line(error)}).") from error
-    # YAML 1.1 reads 1e-5 as text; a number is meant.
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _validated(fields: dict[Any, Any], where: str) -> Recipe:
-    known = list(Recipe.model_fields)
-    for key in fields:
-        if key not in known:
-            raise RecipeError(
-                f"{where} sets {key!r}, which is no key of a recipe{nearest(str(key), known)}; "
-                f"the keys are: {', '.join(known)}."
-            )
-    try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        found = f"sets {key} to {first['input']!r}" if key else "does not fit together"
-        raise RecipeError(f"{where} {found}: {reason(error)}.") from error
-
-
-def reason(error: ValidationError) -> str:
-    """The first thing that is wrong with a recipe, as a clause."""
-    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """What was probably meant by a name that is not known, in brackets; nothing where none is like it."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _built_in() -> dict[str, Traversable]:
-    return shipped_files("recipes", ".yaml")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
