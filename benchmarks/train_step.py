@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from encode import floor_seconds
+from encode import floor
 from sides import added_mb, arguments, in_turn, table
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -100,17 +100,19 @@ def memory_of(pooling: str, photos: int) -> dict[str, float]:
 def step_table(pooling: str, memory: dict[str, float], chosen: argparse.Namespace) -> str:
     """The table of a whole step."""
     makers = makers_of(pooling, chosen.photos)
-    figures = in_turn({name: make() for name, make in makers.items()}, chosen.rounds)
+    sides = {name: make() for name, make in makers.items()}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        sides[f"floor {name}"] = floor(encoder_of(pooling), dtype, chosen.photos * _step_over_forward())
+    figures = in_turn(sides, chosen.rounds)
     title = f"heap {chosen.heap}, {chosen.threads} thread(s): a step on {chosen.photos} photos of 480x640, {pooling}"
     lines = [
         table(title, figures, "steps", 1, "geofix fp32", "plain"),
         f"plain / geofix bf16: {figures['plain'].cpu_seconds / figures['geofix bf16'].cpu_seconds:.2f}x",
         "memory: " + ", ".join(f"{name} {megabytes:.0f} MB" for name, megabytes in memory.items()),
     ]
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        floor = _step_over_forward() * floor_seconds(encoder_of(pooling), dtype) * chosen.photos * chosen.threads
-        share = 100 * floor / figures[f"geofix {name}"].cpu_seconds
-        lines.append(f"floor {name}: {floor:.2f} CPU s; geofix reaches {share:.0f} %")
+    for name in ("fp32", "bf16"):
+        share = figures[f"floor {name}"].cpu_seconds / figures[f"geofix {name}"].cpu_seconds
+        lines.append(f"geofix {name} reaches {100 * share:.0f} % of its floor")
     return "\n".join(lines)
 
 

@@ -22,7 +22,7 @@ from geofix.photos import Photo
 from geofix.positions import Position
 from geofix.reproduce.claims import CONTRARY, HOLDS, UNTOLD, Look, Verdict, judged
 from geofix.reproduce.pace import Pace
-from geofix.reproduce.rows import Bench, RowResult, queries_of
+from geofix.reproduce.rows import NIGHTS_NEEDED, Bench, RowResult, queries_of
 
 QUERIES, GROUP = 120, 4  # three by day, one at night
 A, B, C, D = "martin/3/vanilla", "martin/3/adamw", "martin/3/asgd", "martin/6/m2"
@@ -416,9 +416,9 @@ def test_every_table_and_row_is_on_the_page(tmp_path: Path) -> None:
 
 
 def test_rows_that_need_something_say_what(tmp_path: Path) -> None:
-    needy = RowResult(papers.open_row(NEEDY), problem=papers.open_row(NEEDY).needs)
+    needy = RowResult(papers.open_row(NEEDY), problem=NIGHTS_NEEDED)
     page = paper_page(made_up(tmp_path), papers.open_paper("atadjanov"), look_among(needy))
-    assert needy.row.needs in page.split("## Table II:")[1].split("\n## ")[0]
+    assert NIGHTS_NEEDED in page.split("## Table II:")[1].split("\n## ")[0]
 
 
 def test_the_csv_reads_back_to_the_same_numbers(tmp_path: Path) -> None:

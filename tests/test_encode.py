@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -125,6 +126,31 @@ def test_fused_batch_norm_changes_nothing_but_the_speed(name: str, cut: str) -> 
 def test_resnet_is_really_fused() -> None:
     trunk = fused(randomised(open_trunk("resnet18", "layer2", pretrained=False)))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in trunk.modules())
+
+
+@pytest.mark.parametrize(("name", "cut"), [("resnet18", "layer1"), ("vgg11_bn", "last"), ("alexnet", "last")])
+def test_relu_comes_after_the_pooling_that_follows_it(name: str, cut: str) -> None:
+    trunk = randomised(open_trunk(name, cut, pretrained=False))
+    faster = fused(trunk)
+    images = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(1))
+    order: list[tuple[str, int]] = []
+    for module in faster.modules():
+        if isinstance(module, nn.ReLU | nn.MaxPool2d):
+            module.register_forward_hook(lambda one, _, maps: order.append((type(one).__name__, maps.numel())))
+    with torch.inference_mode():
+        torch.testing.assert_close(faster(images), trunk(images), rtol=1e-4, atol=1e-4)
+    pools = [place for place, (kind, _) in enumerate(order) if kind == "MaxPool2d"]
+    assert pools
+    assert all(order[place + 1] == ("ReLU", order[place][1]) for place in pools[:1])
+
+
+def test_a_kept_heap_takes_more_photos_at_a_time(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geofix.heap._kept", False)
+    inference = Inference(tiny_run.encoder, device="cpu")
+    inference.preprocess = dataclasses.replace(inference.preprocess, size=(480, 640))
+    assert inference.batch_size == 1
+    monkeypatch.setattr("geofix.heap._kept", True)
+    assert inference.batch_size == 4
 
 
 class Crossed(nn.Module):

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from geofix import recipes
 from geofix.data.domains import Domains, domains
 from geofix.data.layouts import open_dataset
-from geofix.errors import DataError, TrainingError, UsageError, WeightsError
+from geofix.errors import DataError, PhotoError, TrainingError, UsageError, WeightsError
 from geofix.learn import night as learning
 from geofix.learn.checkpoints import CHECKPOINT
 from geofix.learn.night import METRICS, middle_crop, train_night
@@ -163,16 +163,40 @@ def test_a_perceptual_loss_needs_a_trunk(photos: Domains, tmp_path: Path) -> Non
         train_night(TINY, photos, tmp_path / "other", weights=tmp_path / "trunk.safetensors")
 
 
-def test_a_photo_that_cannot_be_read_is_passed_over(folder: Path, tmp_path: Path) -> None:
+def test_photos_that_cannot_be_opened_or_are_too_small_are_left_out_and_named(folder: Path, tmp_path: Path) -> None:
     (folder / "train/day/1.jpg").write_bytes(b"no photo")
+    put(folder / "train/day/small.jpg", jpeg(np.zeros((31, 90, 3), dtype=np.uint8)))
+    problems: list[PhotoError] = []
+    train_night(TINY, domains(open_dataset(folder)), tmp_path / "run", errors=problems)
+    assert "1.jpg" in str(problems[0])
+    said = "small.jpg has 31 x 90 pixels; 32 x 48 (rows x columns) or more are needed for a crop; it was left out."
+    assert said in str(problems[1])
+    assert len(problems) == 2
+    for number in range(2):
+        put(folder / f"train/night/{number}.jpg", jpeg(np.zeros((60, 47, 3), dtype=np.uint8)))
+    with pytest.raises(DataError, match=r"None of the 2 night photos can be opened and has 32 x 48 pixels"):
+        train_night(TINY, domains(open_dataset(folder)), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_was_left_out_draws_nothing(folder: Path, tmp_path: Path) -> None:
+    clean = train_night(TINY, domains(open_dataset(folder)), tmp_path / "clean")
+    put(folder / "train/day/small.jpg", jpeg(np.zeros((31, 90, 3), dtype=np.uint8)))
+    assert equal(clean, train_night(TINY, domains(open_dataset(folder)), tmp_path / "run"))
+
+
+def test_a_photo_that_is_damaged_further_down_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    whole = (folder / "train/day/0.jpg").read_bytes()
+    (folder / "train/day/0.jpg").write_bytes(whole[: len(whole) // 2])
     train_night(TINY, domains(open_dataset(folder)), tmp_path / "run")
     for number in range(2):
-        (folder / f"train/night/{number}.jpg").write_bytes(b"no photo")
+        night = folder / f"train/night/{number}.jpg"
+        night.write_bytes(night.read_bytes()[: len(night.read_bytes()) // 2])
     with pytest.raises(DataError, match="None of the 2 photos of a domain can be read"):
         train_night(TINY, domains(open_dataset(folder)), tmp_path / "other")
 
 
-def test_photos_smaller_than_the_crop_are_enlarged() -> None:
+def test_the_middle_is_looked_at_in_photos_of_any_size() -> None:
     assert middle_crop(np.zeros((5, 90, 3), dtype=np.uint8), TINY).shape == (32, 48, 3)
     assert middle_crop(np.zeros((1, 1, 3), dtype=np.uint8), TINY).shape == (32, 48, 3)
 

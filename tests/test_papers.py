@@ -25,7 +25,7 @@ ROWS = {name: row for paper in papers.paper_names() for name, row in papers.open
 CLAIMS = {claim.name: claim for claim in papers.claims()}
 KEYS_OF_PAPERS = {"key", "title", "authors", "code", "trained_on", "datasets", "tables"}
 KEYS_OF_TABLES = {"key", "where", "title", "protocol", "recalls", "rows", "note"}
-KEYS_OF_ROWS = {"key", "like", "label", "form", "recipe", "set", "weights_of", "members", "published", "note", "needs"}
+KEYS_OF_ROWS = {"key", "like", "label", "form", "recipe", "set", "weights_of", "members", "published", "note", "learns"}
 
 
 def written(name: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_what_is_tested_once_more_was_trained() -> None:
         assert recipes.of_row(row).epochs == 0
         for name in row.members or (row.weights_of,):
             assert recipes.of_row(papers.open_row(name)).epochs > 0, row.name
-            assert not papers.open_row(name).needs, row.name
+            assert papers.open_row(name).learns == papers.BY_DAY, row.name
 
 
 def test_rows_have_the_settings_of_their_papers() -> None:
@@ -196,7 +196,7 @@ def test_every_claim_can_be_tested(claim: Claim) -> None:
     assert claim.asked in ("all", "day", "night")
     assert claim.text and claim.source
     for name in claim.rows:
-        assert not papers.open_row(name).needs
+        assert papers.open_row(name).learns == papers.BY_DAY
         assert claim.overfits or claim.at in table_of(papers.open_row(name)).recalls
 
 

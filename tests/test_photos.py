@@ -23,6 +23,7 @@ from geofix.photos import (
     is_photo,
     read_capture,
     read_pixels,
+    read_size,
     resized,
     save_jpeg,
     thumbnail_jpeg,
@@ -104,7 +105,7 @@ def test_palettes_and_animations() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_orientation(orientation: int, kind: str) -> None:
+def test_orientation(orientation: int, kind: str, tmp_path: Path) -> None:
     """The stored pixels are turned so that the tag puts them right again, whole and scaled."""
     upright = blobs(3, 96, 160)
     stored = {
@@ -116,6 +117,7 @@ def test_orientation(orientation: int, kind: str) -> None:
     exif[ExifTags.Base.Orientation] = orientation
     data = saved(picture(np.ascontiguousarray(stored)), kind, exif=exif)
     assert psnr(read_pixels(data), upright) > 30
+    assert read_size(put(tmp_path / "photo", data)) == (96, 160)
     small = read_pixels(data, target=(20, 30))
     assert psnr(resized(small, (20, 30)), resized(upright, (20, 30))) > 30
     assert small.shape[0] < small.shape[1]

@@ -26,7 +26,18 @@ from geofix.papers import Row
 from geofix.recipes import Recipe
 from geofix.reproduce import pace, rows
 from geofix.reproduce.pace import Pace, distinct, pace_for
-from geofix.reproduce.rows import PLAN, RUNS, Bench, RowResult, planned, queries_of, read_row, recipe_of, run_rows
+from geofix.reproduce.rows import (
+    NIGHTS_NEEDED,
+    PLAN,
+    RUNS,
+    Bench,
+    RowResult,
+    planned,
+    queries_of,
+    read_row,
+    recipe_of,
+    run_rows,
+)
 from geofix.world.writers.deep_vg import write_places
 from test_claims import NEEDY, made_up, read_csv, result, some
 from test_cli import Captured, called, refused
@@ -170,7 +181,7 @@ def test_where_weights_are_chosen_and_what_is_tested(town: Dataset, tmp_path: Pa
     for kept in (("train", "val", "test"), ("train", "test"), ("train", "val")):
         part = replace(town, splits={name: town.splits[name] for name in kept})
         bench = tiny(part, tmp_path)
-        found[kept[1:]] = recipe_of(bench, row, 0).choose_on, bench.tested()["town"][1]
+        found[kept[1:]] = recipe_of(bench, row, 0).choose_on, bench.tested["town"][1]
     assert found == {("val", "test"): ("val", "test"), ("test",): ("block", "test"), ("val",): ("block", "val")}
 
 
@@ -181,7 +192,7 @@ def test_data_sets_beside_the_first_are_tested_on(
     alone = Dataset(tmp_path / "Tokyo-XS", "deep-vg", {"all": replace(test, name="all", queries=test.queries[:6])})
     other = Dataset(tmp_path / "other", "deep-vg", {"train": train, "val": replace(test, name="val")})
     bench = replace(tiny(town, tmp_path / "out"), datasets=(town, alone, other))
-    assert {name: split for name, (_, split) in bench.tested().items()} == {
+    assert {name: split for name, (_, split) in bench.tested.items()} == {
         "town": "test",
         "tokyo_xs": "all",
         "other": "val",
@@ -194,7 +205,7 @@ def test_data_sets_beside_the_first_are_tested_on(
     }
     untestable = replace(town, splits={"train": train})
     with pytest.raises(DataError, match=r"has no split to test on .it has train.; a split test or val is expected"):
-        tiny(untestable, tmp_path).tested()
+        _ = tiny(untestable, tmp_path).tested
 
 
 def test_rows_that_cannot_be_run_are_recorded_and_the_rest_goes_on(town: Dataset, tmp_path: Path) -> None:
@@ -203,7 +214,7 @@ def test_rows_that_cannot_be_run_are_recorded_and_the_rest_goes_on(town: Dataset
     found = run_rows(tiny(town, tmp_path), chosen, 1, told.append)
     assert found == told
     assert [bool(one.scores) for one in found] == [False, False, True]
-    assert papers.open_row(NEEDY).needs in str(found[0].problem)
+    assert found[0].problem == NIGHTS_NEEDED
     assert "a step of 4 leaves 8 of 32 pixels" in str(found[1].problem)
     assert read_row(tiny(town, tmp_path), papers.open_row("martin/6/m1")).problem == "not run yet"
 
@@ -246,7 +257,7 @@ def test_ensembles_test_what_was_trained(town: Dataset, tmp_path: Path, monkeypa
     assert len(runs(bench)) == len(trained) + 2
     assert (concat.problem, pca.problem, concat.epochs) == (None, None, ((),))
     lengths = {run.encoder.recipe.name: run.encoder.descriptor_length for run in map(load_run, runs(bench))}
-    photos = len(bench.learned.splits["train"].photos)
+    photos = len(bench.learned["day"].splits["train"].photos)
     assert lengths == {
         "martin/4/netvlad": 128,
         "martin/1/gem": 64,
@@ -493,7 +504,7 @@ def test_reproduce_names_a_row_that_cannot_be_run(capsys: Captured, town: Datase
     assert len(out.splitlines()) == 4
     assert f"geofix: {STEPPED}: " in err
     assert "a step of 4 leaves 8 of 32 pixels" in err
-    assert f"geofix: {NEEDY}: It cannot be run by settings alone. {papers.open_row(NEEDY).needs}" in err
+    assert f"geofix: {NEEDY}: {NIGHTS_NEEDED}" in err
 
 
 def test_all_rows_that_claims_rest_on(

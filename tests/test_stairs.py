@@ -40,7 +40,7 @@ DOORS = {
     "faiss": {"search.py"},
     "lancedb": {"atlas/store.py"},
     "pyarrow": {"atlas/store.py"},
-    "yaml": {"recipes/places.py", "recipes/night.py", "recipes/reading.py"},
+    "yaml": {"recipes/checking.py", "recipes/reading.py"},
     "pydantic": {"recipes/places.py", "recipes/night.py", "recipes/reading.py", "recipes/checking.py"},
     "rich": {"cli/output.py"},
     "rasterio": {"world/writers/orthophoto.py"},

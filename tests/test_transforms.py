@@ -87,6 +87,15 @@ def test_normalised_is_the_formula() -> None:
     np.testing.assert_array_equal(batch[0].permute(1, 2, 0).numpy(), photos[0])  # the pixels stay
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_normalised_keeps_the_memory_format(count: int, memory_format: torch.memory_format) -> None:
+    batch = stacked([blobs(seed, 6, 9) for seed in range(count)]).contiguous(memory_format=memory_format)
+    images = normalised(batch, PREPROCESS)
+    assert images.is_contiguous(memory_format=memory_format)
+    assert torch.equal(images, normalised(batch.contiguous(), PREPROCESS))
+
+
 def test_mid_grey_is_normalised_once() -> None:
     grey = stacked([np.full((4, 4, 3), 128, dtype=np.uint8)])
     once = normalised(grey, PREPROCESS)[0, :, 0, 0].numpy()

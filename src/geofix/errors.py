@@ -18,7 +18,7 @@ mistakes, never for the user's.
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class GeofixError(Exception):
@@ -66,6 +66,11 @@ class MissingExtraError(GeofixError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part that is not installed: pip install 'geofix[{extra}]'.")
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:

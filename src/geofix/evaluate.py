@@ -17,6 +17,7 @@ from geofix.encode import Encoded, Inference, Progress, encode, encode_chunk
 from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
 from geofix.models.components import PrincipalComponents, check_components
 from geofix.models.runs import Run
+from geofix.night.translators import Translator
 from geofix.photos import Photo
 from geofix.recipes import Precision
 from geofix.search import nearest_without
@@ -130,6 +131,7 @@ def evaluate(
     exclude_nearer_than_m: float | None = None,
     pca: int | None = None,
     precision: Precision | None = None,
+    night_to_day: Translator | None = None,
     journal: Path | None = None,
     progress: Progress | None = None,
 ) -> Scores:
@@ -139,7 +141,8 @@ def evaluate(
     are searched; `views.from_views` says what is taken without it. Gallery photos are always hard_resize, queries
     as `method` says. Photos that cannot be read are left out of the gallery, and count as misses among the
     queries. `pca` reduces descriptors by a PCA fitted on the train split, or on the gallery where the dataset has
-    none (the protocol says which).
+    none (the protocol says which). `night_to_day` is put before the encoder for queries, but for those whose condition
+    is known and not night.
     """
     _check_recalls(recalls_at)
     if exclude_nearer_than_m is not None and not 0 < exclude_nearer_than_m < float("inf"):
@@ -154,13 +157,15 @@ def evaluate(
         check_components(pca, len(basis), run.encoder.descriptor_length)
     total = len(mark.gallery) + len(mark.queries) + len(basis)
 
-    def described(photos: Sequence[Photo], way: Method, before: int) -> Encoded:
+    def described(photos: Sequence[Photo], way: Method, before: int, through: Translator | None = None) -> Encoded:
         report = _moved(progress, before, total)
-        return encode(run, photos, method=way, precision=precision, journal=journal, progress=report)
+        return encode(
+            run, photos, method=way, precision=precision, night_to_day=through, journal=journal, progress=report
+        )
 
     gallery = described(mark.gallery, "hard_resize", 0)
-    once = part.leave_one_out and method == "hard_resize"
-    queries = gallery if once else described(mark.queries, method, len(mark.gallery))
+    once = part.leave_one_out and method == "hard_resize" and night_to_day is None
+    queries = gallery if once else described(mark.queries, method, len(mark.gallery), night_to_day)
     if not len(gallery.rows) or not len(queries.rows):
         side, lost = ("query", queries) if len(gallery.rows) else ("gallery", gallery)
         raise DataError(f"None of the {side} photos of split {split!r} can be used. The first: {lost.errors[0]}")
@@ -172,6 +177,7 @@ def evaluate(
         **_protocol(run, dataset, part, mark),
         "method": method,
         "precision": precision or run.encoder.recipe.precision,
+        "night_to_day": None if night_to_day is None else night_to_day.name,
         "pca": None if not pca else {"components": pca, "fitted_on": "train" if _has_train(dataset) else "gallery"},
         "unreadable": len(errors),
     }

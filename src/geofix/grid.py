@@ -18,13 +18,13 @@ from geofix import recipes
 from geofix.data.places import Dataset
 from geofix.errors import DataError, GeofixError, RecipeError, TrainingError, UsageError
 from geofix.files import is_file, write_atomically
+from geofix.learn.failures import failure_in, note_failure
 from geofix.learn.learner import Progress
 from geofix.models.runs import RECIPE, SCORES
 from geofix.recipes import Recipe
 from geofix.train import train
 
 TABLE, PICTURE = "grid.csv", "grid.png"
-_FAILURE = "failure.txt"  # in the folder of a cell that could not be trained
 _LONGEST_NAME = 120
 
 
@@ -126,8 +126,8 @@ def table_csv(results: Sequence[CellResult]) -> str:
 
 
 def _train_cell(cell: Cell, dataset: Dataset, out: Path, weights: Path | None, progress: Progress | None) -> CellResult:
-    if is_file(out / _FAILURE):
-        return _failed(cell, (out / _FAILURE).read_text(encoding="utf-8").strip())
+    if failure := failure_in(out):
+        return _failed(cell, failure)
     if is_file(out / SCORES) and recipes.load(str(out / RECIPE)).without_origin("none") != cell.recipe.without_origin(
         "none"
     ):
@@ -139,7 +139,7 @@ def _train_cell(cell: Cell, dataset: Dataset, out: Path, weights: Path | None, p
             train(cell.recipe, dataset, out, weights=weights, resume=True, progress=progress)
         except (TrainingError, RecipeError, DataError, MemoryError, torch.OutOfMemoryError) as error:
             problem = str(error) or "There was not enough memory."
-            write_atomically(out / _FAILURE, f"{problem}\n")
+            note_failure(out, problem)
             return _failed(cell, problem)
     return _finished(cell, out)
 

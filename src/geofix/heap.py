@@ -12,6 +12,12 @@ import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER_TRIM_BYTES = 2**31 - 1
+_kept = False
+
+
+def freed_memory_is_kept() -> bool:
+    """Whether `keep_freed_memory` was called in this process and the system agreed."""
+    return _kept
 
 
 def keep_freed_memory() -> bool:
@@ -22,4 +28,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM_BYTES))
+    global _kept
+    _kept = bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, _NEVER_TRIM_BYTES))
+    return _kept

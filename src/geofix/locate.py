@@ -14,6 +14,7 @@ from geofix.atlas.store import Atlas, Rows
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, UsageError
 from geofix.fixes import Fix, Match
+from geofix.night.translators import Translator
 from geofix.photos import Photo
 from geofix.positions import Position
 from geofix.recipes import Precision
@@ -52,21 +53,23 @@ def locate(
     near: Near | None = None,
     min_confidence: float | None = None,
     precision: Precision | None = None,
+    night_to_day: Translator | None = None,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
 
-    With `near` only the atlas's photos in that circle are searched, and confidence is not calibrated. Where the
-    evidence is weaker than `min_confidence` (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was
-    calibrated) the Fix has no position and says why. Raises AtlasError for an
-    empty or damaged atlas.
+    With `near` only the atlas's photos in that circle are searched, with `night_to_day` every photo is translated
+    before it is looked at; either way confidence is not calibrated. Where the evidence is weaker than `min_confidence`
+    (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was calibrated) the Fix has no position and says
+    why. Raises AtlasError for an empty or damaged atlas.
     """
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
     if not atlas.count():
         raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
     rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
-    encoded = encode(atlas.run(), [Photo(str(path), path) for path in photos], precision=precision, progress=progress)
+    asked = [Photo(str(path), path) for path in photos]
+    encoded = encode(atlas.run(), asked, precision=precision, night_to_day=night_to_day, progress=progress)
     fixes: list[Fix] = [Fix(str(path)) for path in photos]
     failed = sorted(set(range(len(photos))) - set(encoded.rows.tolist()))
     for row, error in zip(failed, encoded.errors, strict=True):
@@ -75,7 +78,8 @@ def locate(
         return [fix if fix.error else _nothing_near(fix.photo, near) for fix in fixes]
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
     # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
-    calibration = None if near else atlas.calibration
+    # And what was learned on photos as they are does not hold for pictures made of them.
+    calibration = None if near or night_to_day else atlas.calibration
     if min_confidence is None:
         min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):

@@ -40,9 +40,8 @@ def clustered_interval(
     Queries of one panorama or camera are not independent; drawing them one by one would make the interval
     too narrow. Deterministic for a seed.
     """
-    means = _resampled_means(hits.astype(np.float64), clusters, seed)
-    tail = (1 - level) / 2
-    return float(np.quantile(means, tail)), float(np.quantile(means, 1 - tail))
+    _, low, high = seeded_interval(hits[None], clusters, level=level, seed=seed)
+    return low, high
 
 
 def paired_difference(
@@ -52,7 +51,7 @@ def paired_difference(
     two-sided bootstrap p-value of "no difference".
     """
     delta = second.astype(np.float64) - first.astype(np.float64)
-    return _difference(float(delta.mean()), _resampled_means(delta, clusters, seed), level)
+    return _difference(float(delta.mean()), _resampled_seeds(delta[None], clusters, seed), level)
 
 
 def seeded_interval(
@@ -148,14 +147,3 @@ def _remembered(count: int, seed: int) -> np.ndarray:
 
 def _drawn(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.uint16)
-
-
-def _resampled_means(values: np.ndarray, clusters: Sequence[str], seed: int) -> np.ndarray:
-    """Means of `values` over RESAMPLES draws of as many clusters as there are."""
-    _, of = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.bincount(of, weights=values)
-    sizes = np.bincount(of)
-    means = np.empty(RESAMPLES)
-    for draws, times in _draws(len(sizes), seed):
-        means[draws] = (times @ sums) / (times @ sizes)
-    return means

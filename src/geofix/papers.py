@@ -13,6 +13,8 @@ from geofix.files import shipped_files
 CLAIMS = "claims"
 DATASETS = ("pitts30k", "sf_xs", "tokyo_xs", "tokyo_night")
 """Those of the published numbers."""
+BY_DAY, AT_NIGHT, DAY_AND_NIGHT = "day", "night", "day and night"
+"""What rows learn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Row:
     more in another way, or over the ensemble of the rows `members`. `form` is "described" where the program did
     something else than the paper says, "coded" for what the program did, and "ours" for what is in no paper.
     `published` has percent by data set, one number for each of the table's recalls (NaN: not printed). `note` says
-    why the published row is known to be wrong; `needs` what a row cannot be run without.
+    why the published row is known to be wrong; `learns` what it learns from: photos by day, their nights, or both.
     """
 
     name: str
@@ -35,7 +37,7 @@ class Row:
     members: tuple[str, ...] = ()
     published: dict[str, tuple[float, ...]] = field(default_factory=dict)
     note: str = ""
-    needs: str = ""
+    learns: str = BY_DAY
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -171,7 +173,7 @@ def _table(paper: str, fields: dict[str, Any]) -> Table:
 def _row(name: str) -> Row:
     fields = _row_fields(name)
     row = _row(fields["like"]) if "like" in fields else Row(name, "")
-    given: dict[str, Any] = {key: fields[key] for key in ("label", "recipe", "weights_of", "needs") if key in fields}
+    given: dict[str, Any] = {key: fields[key] for key in ("label", "recipe", "weights_of", "learns") if key in fields}
     if "members" in fields:
         given["members"] = tuple(fields["members"])
     if "published" in fields:

@@ -206,6 +206,14 @@ def thumbnail_jpeg(path: Path, longest_side: int, quality: int = 80) -> bytes:
     return out.getvalue()
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Rows and columns as `read_pixels` will give them, from the file's beginning. Raises PhotoError."""
+    with _opened(read_bytes(path), str(path), huge=True) as image:
+        # Pillow opens a TIFF as it turns it while loading; with the others that is left to us.
+        turned = image.format != "TIFF" and _orientation(image) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def read_capture(source: Path | bytes, name: str | None = None) -> Capture:
     """Position, heading and time from EXIF, without decoding pixels. Raises PhotoError for what is no image.
 

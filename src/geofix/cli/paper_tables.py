@@ -93,16 +93,21 @@ def progress_line(result: RowResult) -> str:
 
 
 def _setting(bench: Bench, paper: Paper | None) -> list[str]:
-    tested = [f"{dataset.root.name} ({split})" for dataset, split in bench.tested().values()]
+    tested = [f"{dataset.root.name} ({split})" for dataset, split in bench.tested.values()]
     learned = bench.datasets[0].root.name
     parts = [f"Learned from {learned} by day; tested on {', '.join(tested)}."]
+    if bench.nights is not None:
+        parts.append(
+            f"Synthetic nights were made by {bench.nights.model}: of what Table II learns from, and of queries by day, "
+            "to be asked of the photos by day."
+        )
     if bench.weights is not None:
         parts.append(f"Trunks start from {bench.weights.name}.")
     if bench.settings:
         parts.append(f"Every row with {', '.join(bench.settings)}.")
     if bench.pace is not None:
         parts.append(f"To fit a budget, trainings are shorter than the papers': {bench.pace}.")
-    if paper is not None and not set(bench.tested()) & set(paper.datasets):
+    if paper is not None and not set(bench.tested) & set(paper.datasets):
         parts.append(
             "The published numbers are of other data and cannot be compared with ours; how rows differ can be."
         )
@@ -112,7 +117,7 @@ def _setting(bench: Bench, paper: Paper | None) -> list[str]:
 def _table_parts(bench: Bench, table: Table, look: Look) -> list[str]:
     results = [look(row) for row in table.rows]
     published = [data for data in papers.DATASETS if any(data in row.published for row in table.rows)]
-    ours = [(data, asked) for data in bench.tested() for asked in _parts(bench, data)]
+    ours = [(data, asked) for data in bench.tested for asked in _parts(bench, data)]
     at = "/".join(str(n) for n in table.recalls)
     header = ["row", *(f"published {data}, R@{at}" for data in published)]
     header += [

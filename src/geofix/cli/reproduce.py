@@ -39,6 +39,12 @@ def reproduce(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value over every row, image_size=160x160 say.")
     ] = None,
+    nights: Annotated[
+        Path | None,
+        typer.Option(
+            help="The first data by night, made by `geofix data night`: Table II of atadjanov learns from it."
+        ),
+    ] = None,
     day_night: Annotated[
         bool, typer.Option("--day-night", help="Plain places: day_ photos are the gallery, night_ the queries.")
     ] = False,
@@ -49,6 +55,7 @@ def reproduce(
     from geofix.files import is_file
     from geofix.heap import keep_freed_memory
     from geofix.reproduce.claims import judged
+    from geofix.reproduce.nights import Nights
     from geofix.reproduce.rows import PLAN, Bench, planned, read_row, run_rows
 
     if seeds < 1 or (budget is not None and not 0 < budget < math.inf):
@@ -57,7 +64,14 @@ def reproduce(
     rows, begun = _asked(names), is_file(out / PLAN)
     with output.steps() as progress:
         datasets = tuple(open_dataset(path, split_by_time=day_night and path != data[0]) for path in data)
-        bench = Bench(datasets, out, weights, tuple(settings or ()), None, progress)
+        bench = Bench(
+            datasets,
+            out,
+            weights,
+            tuple(settings or ()),
+            progress=progress,
+            nights=None if nights is None else Nights.of(open_dataset(nights)),
+        )
         bench = planned(bench, rows, seeds, budget)
         if budget is not None and begun:
             pace = "the papers' own pace" if bench.pace is None else bench.pace

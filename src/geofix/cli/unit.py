@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geofix.cli import output
-from geofix.errors import UsageError
+from geofix.errors import PhotoError, UsageError
 
 if TYPE_CHECKING:
     from geofix.data.domains import Domains
@@ -28,6 +28,7 @@ def train_unit(
     dataset = open_dataset(data)
     found = domains(dataset)
     told: list[str] = []
+    errors: list[PhotoError] = []
     with output.steps() as progress:
         run = train_night(
             recipe,
@@ -39,13 +40,14 @@ def train_unit(
             progress=progress,
             after_round=lambda now, steps: _draw(now, found, steps),
             say=told,
+            errors=errors,
         )
     if is_helper():
         return
     for line in told:
         output.remark(line)
     output.result(f"{out}: {run.name}, learned from {len(found.day)} photos by day and {len(found.night)} at night")
-    output.finish(list(dataset.problems))
+    output.finish([*dataset.problems, *errors])
 
 
 def _draw(run: NightRun, domains: Domains, steps: int) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from geofix.evaluate import Scores
     from geofix.fixes import Fix
     from geofix.models.runs import Run
+    from geofix.night.translators import Translator
     from geofix.recipes import Precision, Recipe
 
 DATA = "A dataset folder or a geotagged CSV."
@@ -163,6 +164,12 @@ def evaluate(
     ] = None,
     pca: Annotated[int | None, typer.Option(help="Reduce descriptors to that many principal components.")] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
+    night_to_day: Annotated[
+        Path | None,
+        typer.Option(
+            help="A UNIT run: queries not known to be by day are made into photos by day before they are looked at."
+        ),
+    ] = None,
     images: Annotated[Path | None, typer.Option(help="Where the photos of a CSV lie.")] = None,
     day_night: Annotated[
         bool, typer.Option("--day-night", help="Plain places: day_ photos are the gallery, night_ the queries.")
@@ -207,6 +214,7 @@ def evaluate(
         raise UsageError("--plot draws what is measured; add --data DIR, or leave it out.")
     if plot is not None and dataset is not None and swept(dataset.split(split).queries) is None:
         raise UsageError(NO_SWEEP)
+    day_maker = _day_maker(night_to_day)
     scores: list[Scores] = []
     for run in runs:
         if dataset is None:
@@ -225,6 +233,7 @@ def evaluate(
                 exclude_nearer_than_m=exclude_nearer_than,
                 pca=pca,
                 precision=_precision(precision),
+                night_to_day=day_maker,
                 journal=journal,
                 progress=progress,
             )
@@ -291,6 +300,9 @@ def locate(
     kml: Annotated[Path | None, typer.Option(help="Write KML.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write one HTML page with photos and map.")] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
+    night_to_day: Annotated[
+        Path | None, typer.Option(help="A UNIT run: the photos are made into photos by day before they are looked at.")
+    ] = None,
 ) -> None:
     """Where was each photo taken? Position, 90 % radius, confidence and matches, or: can't tell."""
     from geofix.cli import fixes as shown
@@ -305,7 +317,7 @@ def locate(
     keep_freed_memory()
     closed: list[PhotoError] = []
     paths = photo_paths(photos, closed)
-    fixes = _located(paths, atlas, near, min_confidence, _precision(precision))
+    fixes = _located(paths, atlas, near, min_confidence, _precision(precision), _day_maker(night_to_day))
     truth = own_positions(paths) if score else {}
     summary = shown.summary(fixes, truth)
     if json_lines:
@@ -323,7 +335,12 @@ def locate(
 
 
 def _located(
-    paths: list[Path], atlas: Path, near: str | None, min_confidence: float | None, precision: Precision | None
+    paths: list[Path],
+    atlas: Path,
+    near: str | None,
+    min_confidence: float | None,
+    precision: Precision | None,
+    night_to_day: Translator | None,
 ) -> list[Fix]:
     from geofix.atlas.store import Atlas
     from geofix.locate import Near
@@ -337,6 +354,7 @@ def _located(
             near=circle,
             min_confidence=min_confidence,
             precision=precision,
+            night_to_day=night_to_day,
             progress=progress,
         )
     if all(fix.error for fix in fixes):
@@ -348,6 +366,14 @@ def _run(folder: str) -> Run:
     from geofix.models.runs import load_run
 
     return load_run(Path(folder))
+
+
+def _day_maker(folder: Path | None) -> Translator | None:
+    if folder is None:
+        return None
+    from geofix.night.translators import open_day_translator
+
+    return open_day_translator(folder)
 
 
 def _precision(name: str | None) -> Precision | None:

@@ -14,12 +14,11 @@ from pathlib import Path
 from geofix.data import deep_vg
 from geofix.data.deep_vg import ROLES
 from geofix.data.places import Split
-from geofix.errors import DataError
+from geofix.errors import DataError, first_few
 from geofix.files import link_or_copy, whole_folder
 from geofix.photos import Photo
 
 Progress = Callable[[int, int], None]
-_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +48,9 @@ def subset(source: Path, out: Path, names: Sequence[str], progress: Progress | N
                 by_name.setdefault(name, []).append(photo)
     unknown = [name for name in wanted if len(by_name.get(name, [])) != 1]
     if unknown:
-        shown = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
         raise DataError(
-            f"{len(unknown)} of the {len(wanted)} names are those of no query in {source}, or of several: {shown}."
+            f"{len(unknown)} of the {len(wanted)} names are those of no query in {source}, or of several: "
+            f"{first_few(unknown)}."
         )
     kept = {by_name[name][0].path for name in wanted}
     chosen = [

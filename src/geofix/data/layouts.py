@@ -17,11 +17,11 @@ from geofix.data import (
     university1652,
 )
 from geofix.data.places import Dataset
-from geofix.errors import DataError
+from geofix.errors import DataError, first_few
 from geofix.files import is_file, is_folder
 from geofix.photos import is_photo, photo_files
 
-_SHOWN = 5  # names listed when a structure is not understood
+# names listed when a structure is not understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _nothing_found(path: Path) -> str:
     if not names:
         return f"{path} is empty; known structures are {KNOWN}."
     tables = [name for name in names if name.lower().endswith(geotag_csv.SUFFIXES)]
-    seen = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    seen = first_few(names)
     if next(photo_files(path, []), None) is None:
         hint = f"if {tables[0]} lists them, give that file" if tables else f"known structures are {KNOWN}"
         return f"{path} contains no photos (only {seen}); {hint}."

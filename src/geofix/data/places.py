@@ -130,10 +130,9 @@ def benchmark(
             f"Split {split.name!r} has {len(split.gallery)} gallery photos and {len(split.queries)} queries; "
             "at least one of each is needed to measure anything."
         )
-    by_place = all(photo.place is not None for photo in split.photos)
-    unplaced = 0 if by_place else sum(photo.position is None for photo in split.photos)
-    if unplaced:
-        split = _with_positions(split)
+    by_place, photos = _by_place(split), len(split.photos)
+    split = scorable(split)
+    unplaced = photos - len(split.photos)
     if by_place:
         relevant = same_place(split.queries, split.gallery)
         if exclude_nearer_than_m is not None:
@@ -157,6 +156,18 @@ def benchmark(
         exclude_nearer_than_m=exclude_nearer_than_m,
         without_position=unplaced,
     )
+
+
+def scorable(split: Split) -> Split:
+    """The photos of a split that can take part in a benchmark: all where all carry place labels, else those with a
+    position. Raises DataError when one side is empty then."""
+    if _by_place(split) or all(photo.position is not None for photo in split.photos):
+        return split
+    return _with_positions(split)
+
+
+def _by_place(split: Split) -> bool:
+    return all(photo.place is not None for photo in split.photos)
 
 
 def without(mark: Benchmark, names: set[str]) -> Benchmark:

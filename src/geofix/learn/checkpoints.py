@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from geofix.errors import WeightsError
+from geofix.errors import UsageError, WeightsError
 from geofix.files import write_atomically
 from geofix.recipes import Precision
 
@@ -30,6 +30,22 @@ def is_helper() -> bool:
     """Whether this process was started by Lightning to train beside the first one; only the first writes and speaks."""
     rank: int = getattr(rank_zero_only, "rank", 0) or 0
     return rank > 0
+
+
+def check_out(out: Path, resume: bool, *, begun: bool, left: Iterable[str]) -> None:
+    """Refuse a folder with anything in it but what a stopped run of this command may have left, by name.
+
+    `begun` says that a training was stopped there. Raises UsageError.
+    """
+    if not out.exists():
+        return
+    if begun and not resume:
+        raise UsageError(
+            f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with "
+            "--out."
+        )
+    if not out.is_dir() or any(entry.name not in left and entry.suffix != ".part" for entry in out.iterdir()):
+        raise UsageError(f"{out} exists and is not empty; choose a new folder with --out, or remove it first.")
 
 
 class AtomicCheckpoints(CheckpointIO):

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from geofix.data.domains import Domains
+from geofix.data.domains import Domains, large_enough
 from geofix.errors import DataError, PhotoError, TrainingError, UsageError, storage_error
 from geofix.files import is_file, write_atomically
-from geofix.learn.checkpoints import CHECKPOINT, LOGS, is_helper, quietly, trainer_for, watch_state
+from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out, is_helper, quietly, trainer_for, watch_state
 from geofix.learn.learner import Progress
 from geofix.models.backbones import IMAGENET_MEAN, IMAGENET_STD, load_trunk_weights, open_trunk
 from geofix.night.objectives import Domain, Travel, Weights, discriminator_losses, exchange, generator_losses
@@ -48,21 +48,25 @@ def train_night(
     progress: Progress | None = None,
     after_round: Callable[[NightRun, int], None] | None = None,
     say: list[str] | None = None,
+    errors: list[PhotoError] | None = None,
 ) -> NightRun:
     """Train UNIT by a recipe on photos of both domains and write its run folder `out`.
 
     `weights` is the file for the trunk of the perceptual loss. Every `save_every` steps the state goes to
     `out`/last.ckpt, the mean losses to metrics.csv, and `after_round` is called with the networks as they are and the
     steps done. `resume` goes on from there. Each step's photos, crops and noise hang on the seed and the step alone,
-    so that a resumed training draws what the uninterrupted one would have drawn. Raises DataError, TrainingError,
-    StorageError, UsageError, WeightsError.
+    so that a resumed training draws what the uninterrupted one would have drawn. Photos that cannot be opened, or are
+    smaller than the crops, are left out and go to `errors`. Raises DataError, TrainingError, StorageError, UsageError,
+    WeightsError.
     """
     told = [] if say is None else say
     if resume and is_file(out / WEIGHTS):
         told.append(f"{out} is a finished run; nothing is left to do.")
         return load_night_run(out)
     if not is_helper():
-        _check_out(out, resume)
+        begun = is_file(out / CHECKPOINT) and not is_file(out / WEIGHTS)
+        check_out(out, resume, begun=begun, left=_LEFT if resume else {RECIPE})
+    domains = large_enough(domains, recipe.image_size, [] if errors is None else errors)
     steps = _steps(recipe, domains)
     unit, judges = build_unit(recipe)
     if not steps:
@@ -309,17 +313,3 @@ def _trunk(recipe: NightRecipe, weights: Path | None, say: list[str]) -> torch.n
 def _key(recipe: NightRecipe, domains: Domains) -> str:
     names = "\n".join(photo.name for photo in (*domains.day, *domains.night))
     return hashlib.sha256(f"{recipe.to_yaml()}\n{names}".encode(errors="surrogateescape")).hexdigest()[:32]
-
-
-def _check_out(out: Path, resume: bool) -> None:
-    """Refuse a folder with anything in it but what a stopped run of this command has left."""
-    if not out.exists():
-        return
-    if is_file(out / CHECKPOINT) and not resume and not is_file(out / WEIGHTS):
-        raise UsageError(
-            f"{out} holds a training that was stopped; add --resume to go on with it, or choose a new folder with "
-            "--out."
-        )
-    left = _LEFT if resume else {RECIPE}
-    if not out.is_dir() or any(entry.name not in left and entry.suffix != ".part" for entry in out.iterdir()):
-        raise UsageError(f"{out} exists and is not empty; choose a new folder with --out, or remove it first.")

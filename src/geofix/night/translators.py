@@ -1,4 +1,4 @@
-"""Translators: what makes a night of one day photo, by name, and what can be wrapped around any of them.
+"""Translators: what makes a night of a day photo, or a day of a night photo, and what can be wrapped around them.
 
 Wrapping makes another translator: `stretched(tiled(one, 512, 128))` translates tile by tile and stretches the whole.
 """
@@ -61,6 +61,14 @@ def open_translator(model: str, weights: Path | None = None) -> Translator:
             "The model unit needs a trained run: add --weights RUN, or take --model simple, which needs none."
         )
     return _unit(weights)
+
+
+def open_day_translator(weights: Path) -> Translator:
+    """The way back: makes photos by day of photos by night, with a trained run of UNIT. Raises WeightsError."""
+    run = load_night_run(weights)
+    return Translator(
+        f"{run.name}, to day", _hashed(f"{run.fingerprint} to day"), unit_translation(run, to_night=False)
+    )
 
 
 def simple(night: SimpleNight | None = None) -> Translator:

@@ -1,10 +1,12 @@
-"""What recipes of every task check alike."""
+"""What recipes of every task check, read and write alike."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 
@@ -19,6 +21,11 @@ def read_size(value: object) -> object:
     if isinstance(value, list | tuple) and any(isinstance(n, int) and not 32 <= n <= 4096 for n in value):
         raise ValueError("rows and columns must be 32..4096")
     return value
+
+
+def as_yaml(fields: dict[str, Any], image_size: tuple[int, int]) -> str:
+    """A recipe's fields as YAML, the size as `read_size` reads it."""
+    return str(yaml.safe_dump({**fields, "image_size": f"{image_size[0]}x{image_size[1]}"}, sort_keys=False))
 
 
 def reason(error: ValidationError) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from geofix.recipes.checking import read_size
+from geofix.recipes.checking import as_yaml, read_size
 from geofix.recipes.places import Precision
 
 DiscriminatorNorm = Literal["none", "batch", "instance", "layer"]
@@ -81,6 +80,4 @@ class NightRecipe(BaseModel):
 
     def to_yaml(self) -> str:
         """The recipe as YAML that `parse` reads back to an equal recipe."""
-        fields = self.model_dump(mode="json")
-        fields["image_size"] = f"{self.image_size[0]}x{self.image_size[1]}"
-        return str(yaml.safe_dump(fields, sort_keys=False))
+        return as_yaml(self.model_dump(mode="json"), self.image_size)

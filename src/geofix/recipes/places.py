@@ -7,10 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from geofix.recipes.checking import nearest, read_size, reason
+from geofix.recipes.checking import as_yaml, nearest, read_size, reason
 
 PoolingName = Literal["gem", "netvlad", "mac", "spoc", "rmac"]
 L2Where = Literal["before_pool", "after_pool", "none"]
@@ -240,6 +239,4 @@ class Recipe(BaseModel):
 
     def to_yaml(self) -> str:
         """The recipe as YAML that `parse` reads back to an equal recipe."""
-        fields = self.model_dump(mode="json")
-        fields["image_size"] = f"{self.image_size[0]}x{self.image_size[1]}"
-        return str(yaml.safe_dump(fields, sort_keys=False))
+        return as_yaml(self.model_dump(mode="json"), self.image_size)

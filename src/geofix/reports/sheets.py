@@ -24,7 +24,7 @@ def contact_sheet(strips: Sequence[Strip], names: Sequence[str]) -> bytes:
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
     for number, (row, strip, name) in enumerate(zip(rows, strips, names, strict=True)):
         top = _GAP + down * number
-        _write(figure, _GAP, top, _plain(name, width))
+        _write(figure, _GAP, top, plain_name(name, max(8, width // 7)))
         for column, (picture, caption) in enumerate(zip(row, strip.captions, strict=True)):
             left, under = _GAP + across * column, top + _LINE + picture.shape[0]
             canvas[top + _LINE : under, left : left + picture.shape[1]] = picture
@@ -49,8 +49,7 @@ def _write(figure: Figure, left: int, top: int, text: str) -> None:
     figure.text(*place, text, color=_INK, fontsize=7, va="top", ha="left", parse_math=False)
 
 
-def _plain(name: str, width: int) -> str:
-    """A file name in letters that every font has, cut to the width of the sheet."""
+def plain_name(name: str, letters: int) -> str:
+    """A file name in letters that every font has, its end if it is longer than so many."""
     shown = "".join(letter if letter.isprintable() and ord(letter) < 256 else "?" for letter in name)
-    room = max(8, width // 7)
-    return shown if len(shown) <= room else f"...{shown[3 - room :]}"
+    return shown if len(shown) <= letters else f"...{shown[3 - letters :]}"

@@ -64,7 +64,7 @@ class Verdict:
 
 def judged(bench: Bench, look: Look) -> list[Verdict]:
     """Every claim on every data set, corrected for how many could be tested; those that could not are last."""
-    verdicts = [_judge(bench, claim, data, look) for claim in papers.claims() for data in bench.tested()]
+    verdicts = [_judge(bench, claim, data, look) for claim in papers.claims() for data in bench.tested]
     tested = [verdict for verdict in verdicts if verdict.p is not None]
     corrected = holm([verdict.p for verdict in tested if verdict.p is not None])
     known = [replace(verdict, corrected_p=p) for verdict, p in zip(tested, corrected, strict=True)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from geofix import papers, recipes
-from geofix.data.places import Dataset, Split, split_hash
+from geofix.data.places import Dataset, scorable, split_hash
 from geofix.errors import (
     DataError,
     GeofixError,
@@ -29,21 +29,22 @@ from geofix.errors import (
 from geofix.evaluate import Scores, evaluate, pca_photos
 from geofix.files import is_file, write_atomically, write_json
 from geofix.learn.course import METRICS
+from geofix.learn.failures import failure_in, note_failure
 from geofix.learn.learner import Progress
 from geofix.metrics import seeded_interval
 from geofix.models.backbones import load_trunk_weights, open_trunk, read_state
 from geofix.models.runs import SCORES, WEIGHTS, load_run
 from geofix.papers import Row
-from geofix.photos import Photo
 from geofix.recipes import Recipe
+from geofix.reproduce.nights import Nights, by_day
 from geofix.reproduce.pace import Pace, distinct, pace_for
 from geofix.shapes import SeededHits
 from geofix.train import train
 
 RUNS, PLAN = "runs", "plan.json"
 RECALLS_AT = (1, 5, 10, 20)
-_SAID, _FAILURE = "said.txt", "failure.txt"
-_NIGHT = "night"
+NIGHTS_NEEDED = "It learns from nights: make them with `geofix data night DATA NIGHTS`, then add --nights NIGHTS."
+_SAID = "said.txt"
 # What stops a row and not the others.
 _OF_THE_ROW = (TrainingError, RecipeError, DataError, WeightsError, UsageError, MemoryError)
 
@@ -81,7 +82,8 @@ class RowResult:
 @dataclass(frozen=True)
 class Bench:
     """What rows are run on: the data (the first is learned from, all are tested on), where runs are kept, the file of
-    trunk weights, settings over every row, and how much shorter than the paper's the trainings are.
+    trunk weights, settings over every row, how much shorter than the paper's the trainings are, and the nights made of
+    the first data.
     """
 
     datasets: tuple[Dataset, ...]
@@ -90,13 +92,15 @@ class Bench:
     settings: tuple[str, ...] = ()
     pace: Pace | None = None
     progress: Progress | None = None
+    nights: Nights | None = None
 
     @functools.cached_property
-    def learned(self) -> Dataset:
-        """The data that are learned from: by day, as in the papers, and with a choice of weights on val if that is
-        not what is tested."""
+    def learned(self) -> dict[str, Dataset]:
+        """The data that rows learn from: by day, as in the papers, and with a choice of weights on val if that is not
+        what is tested; and with nights in the place of the photos of train, or beside them."""
         first = self.datasets[0]
-        return replace(first, splits={name: by_day(split) for name, split in first.splits.items()})
+        day = replace(first, splits={name: by_day(split) for name, split in first.splits.items()})
+        return {papers.BY_DAY: day, **({} if self.nights is None else self.nights.learned(day))}
 
     @functools.cached_property
     def weights_hash(self) -> bytes:
@@ -104,11 +108,16 @@ class Bench:
         return b"" if self.weights is None else hashlib.sha256(self.weights.read_bytes()).digest()
 
     @functools.cached_property
-    def photos_hash(self) -> str:
-        """Of the photos that are learned from and chosen on."""
-        parts = [self.learned.splits[name] for name in ("train", "val") if name in self.learned.splits]
-        return "".join(split_hash(split.queries, split.gallery) for split in parts)
+    def photos_hash(self) -> dict[str, str]:
+        """Of the photos that are learned from and chosen on, and of what made nights of them."""
+        found = {}
+        for learns, dataset in self.learned.items():
+            parts = [dataset.splits[name] for name in ("train", "val") if name in dataset.splits]
+            made_by = self.nights.made_by if self.nights and learns != papers.BY_DAY else ""
+            found[learns] = "".join(split_hash(split.queries, split.gallery) for split in parts) + made_by
+        return found
 
+    @functools.cached_property
     def tested(self) -> dict[str, tuple[Dataset, str]]:
         """By name, every data set and its split that is scored: test, or else val, or the only one there is."""
         found: dict[str, tuple[Dataset, str]] = {}
@@ -124,6 +133,8 @@ class Bench:
                     f"{found[name][0].root} and {dataset.root} would stand in one column, {name}; rename one folder."
                 )
             found[name] = (dataset, usual[0])
+            if self.nights is not None and dataset is self.datasets[0]:
+                found |= self.nights.tested(name, dataset.splits[usual[0]])
         if not found:
             raise DataError(
                 f"{self.datasets[0].root} has no split to test on (it has {', '.join(self.datasets[0].splits)}); "
@@ -137,27 +148,15 @@ def column_name(folder: str) -> str:
     return folder.lower().replace("-", "_")
 
 
-def by_day(split: Split) -> Split:
-    """The split without what was photographed at night, where its photos say so."""
-    return split.only(lambda photo: _NIGHT not in (photo.condition or ""))
-
-
 def queries_of(bench: Bench, data: str, asked: str) -> np.ndarray | None:
     """Which queries of a data set were taken by day or at night; None for all. Raises DataError where none were."""
     if asked == "all":
         return None
-    dataset, split = bench.tested()[data]
-    chosen = np.array([asked in (photo.condition or "") for photo in _scored_queries(dataset.splits[split])])
+    dataset, split = bench.tested[data]
+    chosen = np.array([asked in (photo.condition or "") for photo in scorable(dataset.splits[split]).queries])
     if not chosen.any():
         raise DataError(f"None of the queries of {dataset.root} is marked as taken by {asked}.")
     return chosen
-
-
-def _scored_queries(split: Split) -> list[Photo]:
-    """Those that `data.places.benchmark` scores."""
-    if all(photo.place is not None for photo in split.photos):
-        return list(split.queries)
-    return [photo for photo in split.queries if photo.position is not None]
 
 
 def planned(bench: Bench, rows: Iterable[Row], seeds: int, minutes: float | None) -> Bench:
@@ -182,7 +181,7 @@ def planned(bench: Bench, rows: Iterable[Row], seeds: int, minutes: float | None
     pace = None
     if minutes is not None:
         wanted = _runnable(bench, rows, seeds)
-        measured = sum(len(dataset.splits[split].photos) for dataset, split in bench.tested().values())
+        measured = sum(len(dataset.splits[split].photos) for dataset, split in bench.tested.values())
         pace = pace_for(distinct(wanted), minutes, measured, tests=len(wanted))
     write_json(path, {**asked, "pace": None if pace is None else asdict(pace)})
     return replace(bench, pace=pace)
@@ -199,7 +198,7 @@ def _read_plan(path: Path) -> tuple[dict[str, Any], Pace | None]:
 def _runnable(bench: Bench, rows: Iterable[Row], seeds: int) -> list[Recipe]:
     """The recipes of all that is to be run; a row that cannot be run is found out when its turn comes."""
     found = []
-    for row in _needed(rows):
+    for row in _needed(rows, bench):
         with contextlib.suppress(RecipeError, DataError):
             found += [recipe_of(bench, row, seed) for seed in range(seeds)]
     return found
@@ -230,7 +229,7 @@ def recipe_of(bench: Bench, row: Row, seed: int) -> Recipe:
     # A row that learns nothing does not begin to.
     settings = [one for one in bench.settings if asked.epochs or one.partition("=")[0].strip() != "epochs"]
     recipe = recipes.with_settings(asked, settings)
-    val_is_free = "val" in bench.datasets[0].splits and all(split != "val" for _, split in bench.tested().values())
+    val_is_free = "val" in bench.datasets[0].splits and all(split != "val" for _, split in bench.tested.values())
     chosen_on = "val" if val_is_free else "block"
     changes: dict[str, Any] = {"seed": seed, "choose_on": chosen_on}
     if recipe.epochs and bench.pace is not None:
@@ -246,9 +245,9 @@ def recipe_of(bench: Bench, row: Row, seed: int) -> Recipe:
 
 
 def _run_row(bench: Bench, row: Row, seeds: int) -> RowResult:
-    if row.needs:
-        return RowResult(row, problem=f"It cannot be run by settings alone. {row.needs}")
-    scores: dict[str, list[Scores]] = {data: [] for data in bench.tested()}
+    if row.learns not in bench.learned:
+        return RowResult(row, problem=NIGHTS_NEEDED)
+    scores: dict[str, list[Scores]] = {data: [] for data in bench.tested}
     epochs, said = [], []
     problem = ""
     seed = 0
@@ -263,7 +262,7 @@ def _run_row(bench: Bench, row: Row, seeds: int) -> RowResult:
             epochs.append(_recall_by_epoch(folder))
             said += [line for line in _said(folder) if line not in said]
             seed += 1
-        problem = _failure(_folder(bench, row, seed))
+        problem = failure_in(_folder(bench, row, seed))
     except _OF_THE_ROW as error:
         problem = str(error) or "There was not enough memory."
     kept = {data: tuple(found) for data, found in scores.items() if found}
@@ -276,7 +275,7 @@ def _trained(bench: Bench, row: Row, seed: int) -> Path:
     recipe = recipe_of(bench, row, seed)
     if is_file(out / WEIGHTS) and (not recipe.epochs or is_file(out / SCORES)):
         return out
-    if failed := _failure(out):
+    if failed := failure_in(out):
         raise TrainingError(failed)
     said: list[str] = []
     unreadable: list[PhotoError] = []
@@ -290,7 +289,7 @@ def _trained(bench: Bench, row: Row, seed: int) -> Path:
     try:
         train(
             recipe,
-            bench.learned,
+            bench.learned[row.learns],
             out,
             weights=weights,
             members=members,
@@ -301,18 +300,12 @@ def _trained(bench: Bench, row: Row, seed: int) -> Path:
             compare_on=(recipe.choose_on,),
         )
     except (TrainingError, DataError, RecipeError) as error:  # would come again
-        write_atomically(out / _FAILURE, f"{error}\n")
+        note_failure(out, error)
         raise
     if unreadable:
         said.append(f"{len(unreadable)} photos could not be learned from. The first: {unreadable[0]}")
     write_atomically(out / _SAID, "".join(f"{line}\n" for line in (*_changes(bench, row, recipe), *said)))
     return out
-
-
-def _failure(folder: Path) -> str:
-    """Why the training in a folder failed; nothing where it did not."""
-    path = folder / _FAILURE
-    return path.read_text(encoding="utf-8").strip() if is_file(path) else ""
 
 
 def _folder(bench: Bench, row: Row, seed: int) -> Path:
@@ -329,15 +322,16 @@ def _key(bench: Bench, row: Row, seed: int) -> str:
     for name in row.sources:
         digest.update(_key(bench, papers.open_row(name), seed).encode())
     digest.update(b"" if row.sources else bench.weights_hash)
-    digest.update(bench.photos_hash.encode())
+    digest.update(bench.photos_hash[row.learns].encode())
     return digest.hexdigest()
 
 
 def _scored(bench: Bench, folder: Path, data: str, now: bool) -> Scores | None:
     """The scores of a run on a data set: those written down beside it, or taken `now`."""
-    dataset, split = bench.tested()[data]
+    dataset, split = bench.tested[data]
     part = dataset.splits[split]
-    path = folder / f"scores-{data}-{split_hash(part.queries, part.gallery)}.json"
+    made_by = bench.nights.made_by if bench.nights and dataset.root == bench.nights.dataset.root else ""
+    path = folder / f"scores-{data}-{split_hash(part.queries, part.gallery)}{made_by}.json"
     if is_file(path):
         try:
             return Scores.from_dict(json.loads(path.read_text(encoding="utf-8")), str(path))
@@ -364,7 +358,7 @@ def _fits(backbone: str, cut: str, weights: Path) -> bool:
 
 def _fewer_components(recipe: Recipe, bench: Bench) -> dict[str, Any]:
     """At most half as many components as photos; the last ones would be nothing but single photos."""
-    most = max(1, len(pca_photos(bench.learned.split("train").photos)) // 2)
+    most = max(1, len(pca_photos(bench.learned[papers.BY_DAY].split("train").photos)) // 2)
     if recipe.pca is not None:
         return {"pca": min(recipe.pca, most)}
     return {
@@ -387,6 +381,8 @@ def _changes(bench: Bench, row: Row, recipe: Recipe) -> list[str]:
         told.append(f"{', '.join(random)} starts from random weights: {bench.weights.name} is for another network.")
     before = [settings.get("pca") for settings in ({"pca": asked.pca}, *asked.members)]
     after = [settings.get("pca") for settings in ({"pca": recipe.pca}, *recipe.members)]
+    if bench.nights is not None and row.learns != papers.BY_DAY:
+        told.append(f"Its nights were made by {bench.nights.model}.")
     told += [
         f"PCA to {b} components, not {a}: there are too few photos."
         for a, b in zip(before, after, strict=True)
@@ -414,12 +410,12 @@ def _named(progress: Progress | None, name: str) -> Progress | None:
     return lambda what, done, total: progress(f"{name}: {what}", done, total)
 
 
-def _needed(rows: Iterable[Row]) -> list[Row]:
-    """The rows, and those whose trained weights they test."""
+def _needed(rows: Iterable[Row], bench: Bench) -> list[Row]:
+    """The rows that can be run, and those whose trained weights they test."""
     found: dict[str, Row] = {}
     for row in rows:
-        if row.needs:
+        if row.learns not in bench.learned:
             continue
-        for one in (*_needed(papers.open_row(name) for name in row.sources), row):
+        for one in (*_needed((papers.open_row(name) for name in row.sources), bench), row):
             found[one.name] = one
     return list(found.values())
