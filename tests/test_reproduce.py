@@ -336,6 +336,22 @@ def test_a_kill_before_the_trainings_own_scores(town: Dataset, tmp_path: Path, m
     assert numbers(ran(bench, ROW)[0]) == numbers(whole)
 
 
+def test_a_killed_training_is_gone_on_with_by_a_row_that_shares_it(
+    town: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ran(tiny(town, tmp_path / "whole"), ROW)[0]
+    bench = tiny(town, tmp_path / "killed")
+    with monkeypatch.context() as patched:
+        patched.setattr(importlib.import_module("geofix.train"), "save_run", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            ran(bench, ROW)
+    assert is_file(runs(bench)[0] / "last.ckpt") and not is_file(runs(bench)[0] / WEIGHTS)
+    monkeypatch.setattr(Learner, "training_step", lambda *_: pytest.fail("it trained again"))
+    other = ran(bench, "martin/3/vanilla")[0]
+    assert other.problem is None
+    assert numbers(other) == numbers(whole)
+
+
 def test_damaged_scores(town: Dataset, tmp_path: Path) -> None:
     bench = tiny(town, tmp_path, "epochs=0")
     ran(bench, ROW)

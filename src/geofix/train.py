@@ -199,7 +199,8 @@ def _training_split(dataset: Dataset) -> Split:
 def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
     """Changes with the recipe and with the photos learned from and chosen on."""
     train = dataset.splits["train"]
-    parts = (recipe.to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
+    # Not the name: recipes that agree in all else are trained alike, and reproduce trains them once.
+    parts = (recipe.model_copy(update={"name": ""}).to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
