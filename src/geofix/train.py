@@ -200,7 +200,8 @@ def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
     """Changes with the recipe and with the photos learned from and chosen on."""
     train = dataset.splits["train"]
     # Not the name: recipes that agree in all else are trained alike, and reproduce trains them once.
-    parts = (recipe.model_copy(update={"name": ""}).to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
+    alike = recipe.model_copy(update={"name": ""})
+    parts = (alike.to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
