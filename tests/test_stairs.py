@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "geofix"
 STAIRS = [
     {"version", "errors", "shapes", "tensors"},
     {"positions", "files", "heap"},
-    {"papers"},
+    {"papers", "geography"},
     {"photos", "fixes", "metrics", "recipes", "search"},
     {"losses", "mining"},
     {"transforms"},
@@ -18,7 +18,7 @@ STAIRS = [
     {"augment"},
     {"data", "models", "world"},
     {"atlas", "encode"},
-    {"calibrate", "slices", "sweeps"},
+    {"calibrate", "crossview", "slices", "sweeps"},
     {"index", "locate", "evaluate"},
     {"learn", "reports"},
     {"train"},
@@ -41,9 +41,17 @@ DOORS = {
     "lancedb": {"atlas/store.py"},
     "pyarrow": {"atlas/store.py"},
     "yaml": {"recipes/checking.py", "recipes/reading.py"},
-    "pydantic": {"recipes/places.py", "recipes/night.py", "recipes/reading.py", "recipes/checking.py"},
+    "pydantic": {
+        "recipes/places.py",
+        "recipes/crossview.py",
+        "recipes/night.py",
+        "recipes/reading.py",
+        "recipes/checking.py",
+    },
     "rich": {"cli/output.py"},
-    "rasterio": {"world/writers/orthophoto.py"},
+    "rasterio": {"world/writers/orthophoto.py", "data/maps/geotiff.py"},
+    "shapely": {"geography/borders.py"},
+    "s2cell": {"geography/cells.py"},
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 

@@ -1,4 +1,4 @@
-"""geofix data check; data world, data preview and data night are in files of their own."""
+"""geofix data check; data world, data preview, data night and data country are in files of their own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geofix.cli import output
+from geofix.cli.country import country
 from geofix.cli.nights import night
 from geofix.cli.preview import preview
 from geofix.cli.world import world
@@ -21,6 +22,7 @@ app = typer.Typer(help="Look at data, and make some.", no_args_is_help=True, ric
 app.command()(world)
 app.command()(preview)
 app.command()(night)
+app.command()(country)
 
 
 @app.command()

@@ -73,7 +73,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sheet:
+class Sheet:
     """A table as it is written: the header, the lines that are not empty with their numbers, and the delimiter."""
 
     header: list[str]
@@ -82,7 +82,7 @@ class _Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class _Record:
+class Record:
     """The cells of one line by column kind; `texts` lacks what is empty."""
 
     line: int
@@ -128,9 +128,9 @@ def read_table(csv_path: Path) -> Table:
     Raises DataError when the file is no table, lacks a column, has latitude and longitude provably swapped,
     or has no usable row.
     """
-    sheet = _sheet(csv_path)
-    columns = _columns(csv_path, sheet.header)
-    records = [_record(line, cells, columns) for line, cells in sheet.lines]
+    sheet = read_sheet(csv_path)
+    columns = find_columns(csv_path, sheet.header)
+    records = [to_record(line, cells, columns) for line, cells in sheet.lines]
     _refuse_swapped(csv_path, records, sheet.header[columns["lat"]], sheet.header[columns["lon"]])
     rows: dict[str, Row] = {}
     problems: list[PhotoError] = []
@@ -149,7 +149,7 @@ def read_table(csv_path: Path) -> Table:
 
 def photo_paths(csv_path: Path) -> list[str]:
     """The photo paths of a table, with positions or without; with forward slashes. Raises DataError for no table."""
-    sheet = _sheet(csv_path)
+    sheet = read_sheet(csv_path)
     return [path for _, cells in sheet.lines if (path := _path(cells, _path_column(csv_path, sheet.header)))]
 
 
@@ -158,7 +158,7 @@ def with_paths(csv_path: Path, new: Mapping[str, Sequence[str]]) -> str:
 
     All other cells are as they were. Raises DataError as `photo_paths`, which says how paths are written in `new`.
     """
-    sheet = _sheet(csv_path)
+    sheet = read_sheet(csv_path)
     at = _path_column(csv_path, sheet.header)
     out = io.StringIO()
     writer = csv.writer(out, delimiter=sheet.delimiter, lineterminator="\n")
@@ -172,7 +172,8 @@ def _path(cells: list[str], at: int) -> str:
     return cells[at].strip().replace("\\", "/") if at < len(cells) else ""
 
 
-def _sheet(csv_path: Path) -> _Sheet:
+def read_sheet(csv_path: Path) -> Sheet:
+    """A table as it is written. Raises DataError where it cannot be read or holds nothing."""
     try:
         with csv_path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -187,15 +188,15 @@ def _sheet(csv_path: Path) -> _Sheet:
     except OSError as error:
         raise DataError(f"{csv_path} cannot be read ({error.strerror}); check its permissions.") from error
     if not lines:
-        raise DataError(f"{csv_path} is empty; a header line with path, lat and lon is expected.")
-    return _Sheet([cell.strip() for cell in lines[0][1]], lines[1:], delimiter)
+        raise DataError(f"{csv_path} is empty; a header line with lat, lon and, for photos, path is expected.")
+    return Sheet([cell.strip() for cell in lines[0][1]], lines[1:], delimiter)
 
 
 def _path_column(csv_path: Path, header: list[str]) -> int:
-    return _columns(csv_path, header, ("path",))["path"]
+    return find_columns(csv_path, header, ("path",))["path"]
 
 
-def _columns(csv_path: Path, header: list[str], needed: Sequence[str] = _NEEDED) -> dict[str, int]:
+def find_columns(csv_path: Path, header: list[str], needed: Sequence[str] = _NEEDED) -> dict[str, int]:
     """Column numbers by kind."""
     names = [cell.lower().replace(" ", "_").replace("-", "_") for cell in header]
     number = {name: names.index(name) for name in names}
@@ -214,12 +215,13 @@ def _columns(csv_path: Path, header: list[str], needed: Sequence[str] = _NEEDED)
     return columns
 
 
-def _record(line: int, cells: list[str], columns: dict[str, int]) -> _Record:
+def to_record(line: int, cells: list[str], columns: dict[str, int]) -> Record:
+    """The cells of a line by the kinds that `find_columns` found."""
     texts = {kind: cells[at].strip() for kind, at in columns.items() if at < len(cells)}
-    return _Record(line, {kind: text for kind, text in texts.items() if text})
+    return Record(line, {kind: text for kind, text in texts.items() if text})
 
 
-def _refuse_swapped(csv_path: Path, records: list[_Record], lat_name: str, lon_name: str) -> None:
+def _refuse_swapped(csv_path: Path, records: list[Record], lat_name: str, lon_name: str) -> None:
     """Only what the ranges prove is refused: a swapped table of Europe looks like a right one of Somalia."""
     points = np.array([(record.number("lat"), record.number("lon")) for record in records], dtype=np.float64)
     points = points.reshape(-1, 2)
@@ -234,7 +236,7 @@ def _refuse_swapped(csv_path: Path, records: list[_Record], lat_name: str, lon_n
         )
 
 
-def _row(csv_path: Path, record: _Record, earlier: dict[str, Row]) -> Row:
+def _row(csv_path: Path, record: Record, earlier: dict[str, Row]) -> Row:
     where = f"{csv_path.name} line {record.line}"
     texts = record.texts
     if "path" not in texts:
@@ -257,7 +259,7 @@ def _row(csv_path: Path, record: _Record, earlier: dict[str, Row]) -> Row:
     )
 
 
-def _position(where: str, record: _Record) -> Position:
+def _position(where: str, record: Record) -> Position:
     for kind in ("lat", "lon"):
         if math.isnan(record.number(kind)):
             text = record.texts.get(kind, "")

@@ -1,0 +1,1 @@
+"""In which country a position lies, without a network: codes, names, borders, cells of the globe."""
