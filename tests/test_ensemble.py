@@ -174,14 +174,14 @@ def test_a_pca_of_the_ensemble_is_a_naive_loop() -> None:
 def test_inference_fuses_every_trunk(precision: str) -> None:
     members = "members=[{}, {pooling: netvlad, netvlad_clusters: 2}, {members: [{pooling: mac}, {seed: 3}]}]"
     encoder = build(tiny(members), pretrained=False)
-    for single in encoder.singles():
+    for single in encoder.with_trunks():
         single.trunk = randomised(single.trunk)
     inference = Inference(encoder, precision, "cpu")
-    for single in inference.encoder.singles():
+    for single in inference.encoder.with_trunks():
         assert not any(isinstance(module, nn.BatchNorm2d) for module in single.trunk.modules())
         assert {p.dtype for p in single.trunk.parameters()} == {inference.dtype}
         assert {p.dtype for p in single.pooling.parameters()} <= {torch.float32}
-    assert all(any(isinstance(m, nn.BatchNorm2d) for m in single.trunk.modules()) for single in encoder.singles())
+    assert all(any(isinstance(m, nn.BatchNorm2d) for m in single.trunk.modules()) for single in encoder.with_trunks())
     pixels = torch.randint(0, 256, (3, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     expected = described(encoder, normalised(pixels, encoder.preprocess)).numpy()
     found = inference(pixels)
@@ -506,14 +506,15 @@ def test_one_file_of_weights_for_one_of_the_members(toy: Dataset, tmp_path: Path
     random = "The trunk of the member test_resnet starts from random weights (seed 3); nothing was learned."
     taken = "w.safetensors: 25 of 25 tensors of the trunk were loaded."
     assert told == [taken, random, taken, taken]
-    first, second, third, fourth = run.encoder.singles()
+    first, second, third, fourth = run.encoder.with_trunks()
     for single in (first, third, fourth):
         assert torch.equal(single.trunk.network.conv1[0].weight, network["conv1.0.weight"] + 1)
     expected = build(quick("seed=3"), pretrained=False).trunk.network.conv1[0].weight
     assert torch.equal(second.trunk.network.conv1[0].weight, expected)
     assert run.encoder.origin()["pretrained"] == "file + none"
     assert load_run(run.folder).encoder.origin() == run.encoder.origin()
-    assert [one.recipe.pretrained for one in load_run(run.folder).encoder.singles()] == ["file", "none", "file", "file"]
+    loaded = load_run(run.folder).encoder.with_trunks()
+    assert [one.recipe.pretrained for one in loaded] == ["file", "none", "file", "file"]
 
 
 @pytest.mark.parametrize("members", ["[{pretrained: file}, {}]", "[{members: [{}, {pretrained: file}]}, {}]"])
@@ -572,7 +573,7 @@ def test_what_the_command_refuses(capsys: Captured, plain: Run, other: Run, tmp_
 
 def test_singles_are_the_encoders_with_a_trunk() -> None:
     one = build(quick(), pretrained=False)
-    assert one.singles() == [one]
+    assert one.with_trunks() == [one]
     nested = build(quick("members=[{members: [{}, {seed: 1}]}, {seed: 2}]"), pretrained=False)
-    assert [single.recipe.seed for single in nested.singles()] == [0, 1, 2]
-    assert all(isinstance(single, SingleEncoder) for single in nested.singles())
+    assert [single.recipe.seed for single in nested.with_trunks()] == [0, 1, 2]
+    assert all(isinstance(single, SingleEncoder) for single in nested.with_trunks())

@@ -150,7 +150,7 @@ def test_a_loss_that_is_no_number(photos: Domains, tmp_path: Path) -> None:
 
 def test_a_perceptual_loss_needs_a_trunk(photos: Domains, tmp_path: Path) -> None:
     small = recipes.with_settings(recipes.load("resnet18-gem"), ["backbone=test_resnet", "cut=layer2"])
-    trunk = build(small.model_copy(update={"pretrained": "none"}), pretrained=False).singles()[0].trunk
+    trunk = build(small.model_copy(update={"pretrained": "none"}), pretrained=False).with_trunks()[0].trunk
     save_file(dict(trunk.network.state_dict()), tmp_path / "trunk.safetensors")  # type: ignore[union-attr,operator,arg-type]
     recipe = TINY.model_copy(
         update={"perceptual": 1.0, "perceptual_backbone": "test_resnet", "perceptual_cut": "layer2"}

@@ -440,7 +440,7 @@ def test_what_cannot_be_trained(toy: Dataset, tmp_path: Path) -> None:
         RecipeError, match="frozen_through is 'layer9', which is no part of this backbone; its parts are"
     ):
         train(small("frozen_through=layer9"), toy, tmp_path / "b")
-    with pytest.raises(RecipeError, match="Nothing is left to train: the backbone is frozen through layer1 and mac"):
+    with pytest.raises(RecipeError, match="Nothing is left to train: the backbone is frozen through layer1 and what"):
         train(small("frozen_through=layer1", "pooling=mac"), toy, tmp_path / "c")
     with pytest.raises(DataError, match="too small to hold out a block of 1%"):
         train(small("block_share=0.01"), toy, tmp_path / "d")

@@ -29,7 +29,7 @@ from geofix.night.translators import Translator
 from geofix.photos import Photo, read_pixels
 from geofix.recipes import Precision
 from geofix.shapes import DescriptorRows, Pixels
-from geofix.tensors import PixelBatch
+from geofix.tensors import Maps, PixelBatch, StageMaps
 from geofix.transforms import Method, crops_per_query, normalised, stacked, views
 from geofix.version import __version__
 
@@ -74,9 +74,9 @@ class Inference:
         self.descriptor_length = encoder.descriptor_length
         self.encoder = copy.deepcopy(encoder).eval().requires_grad_(False)
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        for single in self.encoder.singles():
-            single.trunk = fused(single.trunk)
-            single.trunk.to(dtype=self.dtype)
+        for one in self.encoder.with_trunks():
+            one.trunk = fused(one.trunk)
+            one.trunk.to(dtype=self.dtype)
         self.encoder.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -123,10 +123,15 @@ def fused(trunk: nn.Module) -> nn.Module:
     probe = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     try:
         with torch.inference_mode():
-            same = torch.allclose(faster(probe), trunk(probe), rtol=1e-3, atol=1e-3)
+            pairs = zip(_every_stage(faster(probe)), _every_stage(trunk(probe)), strict=True)
+            same = all(torch.allclose(one, other, rtol=1e-3, atol=1e-3) for one, other in pairs)
     except (AssertionError, RuntimeError):  # what networks of one fixed size raise for the probe's
         return trunk
     return faster if same else trunk
+
+
+def _every_stage(maps: Maps | tuple[StageMaps, ...]) -> tuple[StageMaps, ...]:
+    return maps if isinstance(maps, tuple) else (maps,)
 
 
 def encode(

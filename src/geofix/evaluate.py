@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from geofix import metrics
+from geofix.crossview import Distractors, WholeRanking, whole_ranking, without_distractors
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, without
 from geofix.data.views import directed
 from geofix.encode import Encoded, Inference, Progress, encode, encode_chunk
 from geofix.errors import DataError, PhotoError, ProtocolError, UsageError
+from geofix.metrics import APKind
 from geofix.models.components import PrincipalComponents, check_components
 from geofix.models.runs import Run
 from geofix.night.translators import Translator
@@ -29,7 +31,11 @@ from geofix.transforms import Method
 RECALLS_AT = (1, 5, 10, 20)
 PCA_MOST_PHOTOS = 2**14  # as in the benchmark's code
 MAJORITY_WEIGHT = 0.01  # as in the benchmark's code
-_SAME_TO_COMPARE = ("split_hash", "direction", "threshold_m", "exclude_nearer_than_m", "method", "image_size", "pca")
+_SAME_TO_COMPARE = (
+    "split_hash", "direction", "distractors", "ap", "threshold_m", "exclude_nearer_than_m", "method", "image_size",
+    "pca",
+)  # fmt: skip
+_ONE_VIEW = frozenset({"hard_resize", "single_query", "central_crop", "five_crops"})  # one descriptor a query
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +56,8 @@ class Scores:
     """What an encoder reached on a benchmark: fractions, with the protocol they were measured under.
 
     `ranks[q]` is the 0-based rank of query q's first relevant match (metrics.NEVER for none in reach).
-    `predictions` is None for scores read back from a file.
+    `predictions` is None for scores read back from a file. `whole` is there where views ask for each other: average
+    precision over the whole gallery.
     """
 
     recall: dict[int, float]
@@ -66,6 +73,7 @@ class Scores:
     sweep: Sweep | None = None
     predictions: Predictions | None = None
     errors: tuple[PhotoError, ...] = ()
+    whole: WholeRanking | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The form of scores.json; `ranks` there are 1-based, null where nothing relevant was found."""
@@ -75,6 +83,7 @@ class Scores:
             **({"direction": direction} if direction else {}),
             "recall": {str(n): value for n, value in self.recall.items()},
             "recall_ci95": {str(n): list(value) for n, value in self.recall_ci95.items()},
+            **({} if self.whole is None else self.whole.to_dict()),
             "queries": self.queries,
             "answerable": self.answerable,
             "gallery": self.gallery,
@@ -82,10 +91,17 @@ class Scores:
             "slices": self.slices,
             **({} if self.sweep is None else {"sweep": self.sweep.to_dict()}),
             "per_query": {
-                name: {"rank": None if rank == metrics.NEVER else int(rank) + 1, "cluster": cluster}
-                for name, rank, cluster in zip(self.names, self.ranks, self.clusters, strict=True)
+                name: {"rank": None if rank == metrics.NEVER else int(rank) + 1, "cluster": cluster, **precision}
+                for name, rank, cluster, precision in zip(
+                    self.names, self.ranks, self.clusters, self._precisions(), strict=True
+                )
             },
         }
+
+    def _precisions(self) -> list[dict[str, float]]:
+        if self.whole is None:
+            return [{}] * len(self.names)
+        return [{"ap": value} for value in self.whole.precisions.tolist()]
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any], where: str) -> Scores:
@@ -93,6 +109,16 @@ class Scores:
         try:
             per_query: dict[str, dict[str, Any]] = fields["per_query"]
             ranks = [metrics.NEVER if row["rank"] is None else int(row["rank"]) - 1 for row in per_query.values()]
+            clusters = tuple(str(row["cluster"]) for row in per_query.values())
+            whole = None
+            if "ap" in fields:
+                whole = WholeRanking(
+                    np.array(ranks, dtype=np.int64),
+                    np.array([float(row["ap"]) for row in per_query.values()]),
+                    fields["protocol"]["ap"],
+                    int(fields["protocol"]["top_percent"]),
+                    clusters,
+                )
             return cls(
                 recall={int(n): float(value) for n, value in fields["recall"].items()},
                 recall_ci95={int(n): (float(v[0]), float(v[1])) for n, v in fields["recall_ci95"].items()},
@@ -101,8 +127,9 @@ class Scores:
                 gallery=int(fields["gallery"]),
                 protocol=dict(fields["protocol"]),
                 names=tuple(per_query),
-                clusters=tuple(str(row["cluster"]) for row in per_query.values()),
+                clusters=clusters,
                 ranks=np.array(ranks, dtype=np.int64),
+                whole=whole,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProtocolError(
@@ -113,10 +140,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Second minus first on the same queries: per N the difference of recall, its 95 % interval and p-value."""
+    """Second minus first on the same queries: per N the difference of recall, its 95 % interval and p-value; and of
+    the average precision, where both have one.
+    """
 
     differences: dict[int, tuple[float, float, float, float]]
     clusters: int
+    ap: tuple[float, float, float, float] | None = None
 
 
 def evaluate(
@@ -125,6 +155,8 @@ def evaluate(
     *,
     split: str = "test",
     direction: str | None = None,
+    distractors: Distractors = "keep",
+    ap: APKind = "trapezoid",
     method: Method = "hard_resize",
     recalls_at: Sequence[int] = RECALLS_AT,
     threshold_m: float = 25.0,
@@ -138,7 +170,9 @@ def evaluate(
     """Recall of a run on one split of a dataset, R@1/5/10/20 within 25 m unless told otherwise.
 
     Where the split has views, `direction` (drone-satellite: QUERY-GALLERY) chooses which of them ask and which
-    are searched; `views.from_views` says what is taken without it. Gallery photos are always hard_resize, queries
+    are searched; `views.from_views` says what is taken without it. Such scores have average precision, too, of the kind
+    `ap`, and `distractors` "drop" leaves gallery photos of places out that nobody asks about. Gallery photos are always
+    hard_resize, queries
     as `method` says. Photos that cannot be read are left out of the gallery, and count as misses among the
     queries. `pca` reduces descriptors by a PCA fitted on the train split, or on the gallery where the dataset has
     none (the protocol says which). `night_to_day` is put before the encoder for queries, but for those whose condition
@@ -152,6 +186,11 @@ def evaluate(
         )
     part = dataset.split(split) if direction is None else directed(dataset.split(split), direction)
     mark = benchmark(part, threshold_m=threshold_m, exclude_nearer_than_m=exclude_nearer_than_m)
+    gallery_size = len(mark.gallery)
+    if distractors == "drop":
+        if part.direction is None:
+            raise UsageError("Distractors are dropped where views ask for each other; this split has no views.")
+        mark = without_distractors(mark)
     basis = _pca_basis(dataset, part) if pca is not None else ()
     if pca is not None:  # before hours are spent on descriptors
         check_components(pca, len(basis), run.encoder.descriptor_length)
@@ -173,15 +212,24 @@ def evaluate(
     errors = gallery.errors if once else gallery.errors + queries.errors
     used = _readable(mark, gallery)
     distances, neighbours = _ranking(queries, gallery.single, used, method, max(recalls_at), reduce)
+    whole = None
+    if part.direction is not None and method in _ONE_VIEW:
+        rows = queries.descriptors.mean(axis=1)
+        described_gallery = gallery.single
+        if reduce is not None:
+            rows, described_gallery = reduce(rows), reduce(described_gallery)
+        whole = whole_ranking(used, queries.rows, rows, described_gallery, ap, gallery_size)
     protocol = {
         **_protocol(run, dataset, part, mark),
+        **({} if whole is None else {"distractors": distractors, "ap": ap, "top_percent": whole.top_percent}),
         "method": method,
         "precision": precision or run.encoder.recipe.precision,
         "night_to_day": None if night_to_day is None else night_to_day.name,
         "pca": None if not pca else {"components": pca, "fitted_on": "train" if _has_train(dataset) else "gallery"},
         "unreadable": len(errors),
     }
-    return _scored(used, neighbours, distances, recalls_at, protocol, errors)
+    scores = _scored(used, neighbours, distances, recalls_at, protocol, errors)
+    return scores if whole is None else _by_whole_ranking(scores, whole)
 
 
 def recall_now(
@@ -226,7 +274,21 @@ def compare(first: Scores, second: Scores, allow_unlike: Sequence[str] = ()) -> 
         )
     at = [n for n in first.recall if n in second.recall]
     differences = {n: metrics.paired_difference(first.ranks < n, second.ranks < n, first.clusters) for n in at}
-    return Comparison(differences, len(set(first.clusters)))
+    ap = None
+    if first.whole is not None and second.whole is not None:
+        ap = metrics.paired_difference(first.whole.precisions, second.whole.precisions, first.clusters)
+    return Comparison(differences, len(set(first.clusters)), ap)
+
+
+def _by_whole_ranking(scores: Scores, whole: WholeRanking) -> Scores:
+    """Recall by the ranking of the whole gallery, so that it and the average precision agree on ties."""
+    return replace(
+        scores,
+        recall={n: metrics.recall(whole.ranks, n) for n in scores.recall},
+        recall_ci95={n: metrics.clustered_interval(whole.ranks < n, scores.clusters) for n in scores.recall},
+        ranks=whole.ranks,
+        whole=whole,
+    )
 
 
 def _check_recalls(recalls_at: Sequence[int]) -> None:

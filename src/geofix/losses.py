@@ -11,7 +11,8 @@ from pytorch_metric_learning.miners import MultiSimilarityMiner
 from torch import Tensor
 from torch.nn import functional
 
-from geofix.tensors import Descriptors, Loss, Negatives, PlaceNumbers
+from geofix.recipes import KLDirection
+from geofix.tensors import Descriptors, Logits, Loss, Negatives, PlaceNumbers
 
 
 def triplet(queries: Descriptors, positives: Descriptors, negatives: Negatives, margin: float) -> Loss:
@@ -48,6 +49,39 @@ def multi_similarity(descriptors: Descriptors, places: PlaceNumbers) -> Loss:
     loss = MultiSimilarityLoss(alpha=1.0, beta=50.0, base=0.0)
     value: Tensor = loss(descriptors, places, MultiSimilarityMiner(epsilon=0.1)(descriptors, places))
     return value
+
+
+def between_views(
+    gallery: Logits, queries: Logits, direction: KLDirection = "gallery_learns", *, detach: bool = True
+) -> Loss:
+    """Mean over the pairs of sum p2 * ln(p2 / p1): how far the class probabilities p1 of the gallery's view are from
+    p2 of the asking one. Bui, Kubo, Sato (2022), eq. 2.
+
+    "gallery_learns" draws p1 to p2, "query_learns" p2 to p1, "both" adds the two. With `detach` the view that is drawn
+    to gets no gradient, as in the code of Dai et al. (FSRA, 2022), from which the term comes.
+    """
+    if direction == "both":
+        return _drawn(gallery, queries, detach) + _drawn(queries, gallery, detach)
+    learner, teacher = (gallery, queries) if direction == "gallery_learns" else (queries, gallery)
+    return _drawn(learner, teacher, detach)
+
+
+def info_nce(queries: Descriptors, gallery: Descriptors, temperature: float) -> Loss:
+    """Row i of both shows one place: the mean of both directions' cross-entropy over cosines / temperature.
+
+    Van den Oord et al. (2018), symmetric as in Deuser et al., "Sample4Geo" (2023), eq. 2.
+    """
+    cosines = functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T / temperature
+    own = torch.arange(len(cosines), device=cosines.device)
+    return (functional.cross_entropy(cosines, own) + functional.cross_entropy(cosines.T, own)) / 2
+
+
+def _drawn(learner: Logits, teacher: Logits, detach: bool) -> Loss:
+    """KL(teacher || learner), the mean over rows."""
+    target = teacher.detach() if detach else teacher
+    return functional.kl_div(
+        learner.log_softmax(dim=1), target.log_softmax(dim=1), reduction="batchmean", log_target=True
+    )
 
 
 def _gaps(queries: Descriptors, positives: Descriptors, negatives: Negatives) -> Tensor:

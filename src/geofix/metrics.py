@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
-from geofix.shapes import Hits, Neighbours, Ranks, SeededHits
+from geofix.shapes import Hits, Neighbours, PerQuery, Ranks, SeededHits, Similarities
 
 NEVER = np.iinfo(np.int64).max
 """The rank of a query whose relevant photos were not among its neighbours."""
 
+APKind = Literal["trapezoid", "step"]
 RESAMPLES = 10_000
+_BLOCK_NUMBERS = 250_000
 _ROUNDING = 1e-9  # of a difference that is none
 _FEW_CLUSTERS = 3000  # 60 MB of draws
 
@@ -32,6 +35,75 @@ def recall(ranks: Ranks, n: int) -> float:
     return float((ranks < n).mean()) if len(ranks) else 0.0
 
 
+def relevant_ranks(similarities: Similarities, relevant: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """0-based ranks of each query's relevant gallery rows, ascending, in the ranking of the whole gallery.
+
+    Among equal similarities the later row comes first, as in the published evaluations of University-1652, which read
+    an ascending order backwards.
+    """
+    ranks = [np.empty(0, dtype=np.int64)] * len(relevant)
+    single = np.array([query for query, right in enumerate(relevant) if len(right) == 1], dtype=np.int64)
+    step = max(1, _BLOCK_NUMBERS // max(1, similarities.shape[1]))  # as many rows as a processor keeps at hand
+    for start in range(0, len(single), step):
+        queries = single[start : start + step]
+        rows = np.array([relevant[query][0] for query in queries])
+        for query, rank in zip(queries.tolist(), _ranks_of_one(similarities[queries], rows), strict=True):
+            ranks[query] = rank[None]
+    for query, right in enumerate(relevant):
+        if len(right) > 1:
+            ranks[query] = _ranks_of_several(similarities[query], right)
+    return ranks
+
+
+def _ranks_of_one(similarities: Similarities, rows: np.ndarray) -> np.ndarray:
+    """The rank of one gallery row for each query."""
+    own = similarities[np.arange(len(rows)), rows][:, None]
+    above = np.asarray(np.count_nonzero(similarities > own, axis=1))
+    equal = similarities == own
+    for query in np.flatnonzero(np.count_nonzero(equal, axis=1) > 1):
+        above[query] += np.count_nonzero(equal[query, rows[query] + 1 :])
+    return above
+
+
+def _ranks_of_several(row: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The ranks of several gallery rows for one query, ascending."""
+    own = row[right]
+    ordered = np.sort(row)  # values alone sort several times as fast as their order does
+    above = len(row) - np.searchsorted(ordered, own, side="right")
+    equal = len(row) - np.searchsorted(ordered, own, side="left") - above
+    for place in np.flatnonzero(equal > 1):
+        above[place] += np.count_nonzero(row[right[place] + 1 :] == own[place])
+    return np.asarray(np.sort(above))
+
+
+def average_precision(ranks: Sequence[np.ndarray], kind: APKind = "trapezoid") -> np.ndarray:
+    """Average precision of each query (q,) from the 0-based ranks of everything relevant to it; 0 where nothing is.
+
+    "trapezoid" is what the cross-view literature calls AP: the mean of the precisions before and after each relevant
+    row, ((r ? i / r : 1) + (i + 1) / (r + 1)) / 2 for the i-th of rank r (Zheng et al., University-1652, after the
+    Oxford buildings' evaluation). "step" is the mean of (i + 1) / (r + 1), as scikit-learn's. A single
+    relevant row that is second scores 1/4 by the first and 1/2 by the second: the two must never be compared.
+    """
+    found = np.zeros(len(ranks))
+    for query, at in enumerate(ranks):
+        if len(at):
+            number = np.arange(len(at))
+            after = (number + 1) / (at + 1)
+            before = np.where(at > 0, number / np.maximum(at, 1), 1.0)
+            found[query] = ((before + after) / 2 if kind == "trapezoid" else after).mean()
+    return found
+
+
+def first_ranks(ranks: Sequence[np.ndarray]) -> Ranks:
+    """The first rank of each query; NEVER where nothing is relevant."""
+    return np.array([at[0] if len(at) else NEVER for at in ranks], dtype=np.int64)
+
+
+def top_percent(gallery: int) -> int:
+    """The N of "recall at top 1 %": round(0.01 * gallery) + 1, as University-1652's code reads its curve."""
+    return round(0.01 * gallery) + 1
+
+
 def clustered_interval(
     hits: Hits, clusters: Sequence[str], *, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
@@ -45,7 +117,7 @@ def clustered_interval(
 
 
 def paired_difference(
-    first: Hits, second: Hits, clusters: Sequence[str], *, level: float = 0.95, seed: int = 0
+    first: PerQuery, second: PerQuery, clusters: Sequence[str], *, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float, float]:
     """(difference, low, high, p): mean of second - first on the same queries, its clustered interval, and the
     two-sided bootstrap p-value of "no difference".

@@ -178,7 +178,7 @@ def read_pixels(
     """
     name = name or (str(source) if isinstance(source, Path) else "the photo")
     data = read_bytes(source) if isinstance(source, Path) else source
-    with _opened(data, name, huge) as image:
+    with opened(data, name, huge) as image:
         try:
             upright = _decoded(image, target, huge)
             # Before the pixels leave Pillow: handing over a large photo costs more than resizing it.
@@ -208,7 +208,7 @@ def thumbnail_jpeg(path: Path, longest_side: int, quality: int = 80) -> bytes:
 
 def read_size(path: Path) -> tuple[int, int]:
     """Rows and columns as `read_pixels` will give them, from the file's beginning. Raises PhotoError."""
-    with _opened(read_bytes(path), str(path), huge=True) as image:
+    with opened(read_bytes(path), str(path), huge=True) as image:
         # Pillow opens a TIFF as it turns it while loading; with the others that is left to us.
         turned = image.format != "TIFF" and _orientation(image) >= 5
         return (image.width, image.height) if turned else (image.height, image.width)
@@ -222,7 +222,7 @@ def read_capture(source: Path | bytes, name: str | None = None) -> Capture:
     """
     name = name or (str(source) if isinstance(source, Path) else "the photo")
     data = read_bytes(source) if isinstance(source, Path) else source
-    with _opened(data, name, huge=True) as image:
+    with opened(data, name, huge=True) as image:
         try:
             exif = image.getexif()
             gps = exif.get_ifd(ExifTags.IFD.GPSInfo)
@@ -277,7 +277,7 @@ def upright_exif(source: Path | bytes, name: str | None = None) -> bytes:
     """
     name = name or (str(source) if isinstance(source, Path) else "the photo")
     data = read_bytes(source) if isinstance(source, Path) else source
-    with _opened(data, name, huge=True) as image:
+    with opened(data, name, huge=True) as image:
         main = {tag: value for tag, value in _exif_values(image).items() if ExifTags.TAGS.get(tag) in _EXIF_KEPT}
         details = _exif_values(image, ExifTags.IFD.Exif)
         gps = _exif_values(image, ExifTags.IFD.GPSInfo)
@@ -303,7 +303,7 @@ def save_png(pixels: Pixels) -> bytes:
     return out.getvalue()
 
 
-def _opened(data: bytes, name: str, huge: bool) -> Image.Image:
+def opened(data: bytes, name: str, huge: bool) -> Image.Image:
     """An image whose header was read and whose size was checked; no pixel is decoded yet."""
     if _is_heif(data):
         _register_heif(name)

@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 from pyproj import CRS, Geod, Transformer
 from pyproj.enums import WktVersion
+from pyproj.exceptions import CRSError
 from scipy.spatial import cKDTree
 
 from geofix.errors import DataError
@@ -124,6 +125,41 @@ def utm_wkt(zone: int, north: bool = True) -> str:
     return str(CRS.from_epsg(utm_epsg(zone, north)).to_wkt(WktVersion.WKT1_ESRI))
 
 
+def crs_name(text: str) -> str:
+    """A coordinate reference system as text: its code ("EPSG:32633") where it has one, else well-known text.
+
+    `text` is a code or well-known text in any dialect; heights are left out. Raises DataError for what is none, and
+    for a system that does not lie on Earth's surface (a local one, or heights alone).
+    """
+    try:
+        crs = CRS.from_user_input(text.strip()).to_2d()
+        code = crs.to_epsg()
+    except CRSError as error:
+        raise DataError(
+            f"{text.strip()[:60]!r} is no coordinate reference system; a code such as EPSG:32633 is expected."
+        ) from error
+    if not (crs.is_projected or crs.is_geographic):
+        raise DataError(
+            f"{crs.name!r} is a local system without a place on Earth; a code such as EPSG:32633 is expected."
+        )
+    return f"EPSG:{code}" if code else str(crs.to_wkt())
+
+
+def to_crs(points: LatLons, crs: str) -> PlanePoints:
+    """Rows of (x, y), x to the east, in a system as `crs_name` gives it: metres, or degrees of a geographic one.
+
+    Rows that the system has no place for are inf.
+    """
+    x, y = _between("EPSG:4326", crs).transform(points[:, 1], points[:, 0])
+    return np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=1)
+
+
+def from_crs(points: PlanePoints, crs: str) -> LatLons:
+    """The inverse of `to_crs`; what lies nowhere is inf, or is no latitude or longitude."""
+    lon, lat = _between(crs, "EPSG:4326").transform(points[:, 0], points[:, 1])
+    return np.stack([np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)], axis=1)
+
+
 def within_m(queries: LatLons, gallery: GalleryLatLons, radius_m: float) -> list[np.ndarray]:
     """For each query the sorted gallery rows at most `radius_m` away (inclusive).
 
@@ -218,6 +254,11 @@ def _to_plane(zone: int, north: bool) -> Transformer:
 @lru_cache(maxsize=128)
 def _to_degrees(zone: int, north: bool) -> Transformer:
     return Transformer.from_crs(_crs(zone, north), "EPSG:4326", always_xy=True)
+
+
+@lru_cache(maxsize=128)
+def _between(first: str, second: str) -> Transformer:
+    return Transformer.from_crs(first, second, always_xy=True)
 
 
 def _crs(zone: int, north: bool) -> str:

@@ -46,6 +46,9 @@ Neighbours = Int[np.ndarray, "q k"]
 Distances = Float32[np.ndarray, "q k"]
 """Euclidean descriptor distances that belong to `Neighbours`, ascending; inf where there is no neighbour."""
 
+Similarities = Float[np.ndarray, "q g"]
+"""How much each of g gallery rows is like each of q queries: larger is more alike."""
+
 Ranks = Int[np.ndarray, " q"]
 """0-based rank of a query's first relevant match, or `metrics.NEVER`."""
 
@@ -54,6 +57,9 @@ SeededHits = Shaped[np.ndarray, "_ queries"]
 
 Hits = Bool[np.ndarray, " q"]
 """Whether a query was answered rightly."""
+
+PerQuery = Shaped[np.ndarray, " q"]
+"""What one query got: whether it was answered rightly, or a score of 0..1."""
 
 Triplets = Int[np.ndarray, "t m"]
 """One row a query: its row among the queries, then gallery rows: the positive and the m - 2 negatives."""

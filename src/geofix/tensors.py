@@ -21,6 +21,9 @@ Maps = Float[Tensor, "n c rows columns"]
 MapsOfAnySize = Float[Tensor, "n c _ _"]
 """Maps among others over finer or coarser grids."""
 
+StageMaps = Float[Tensor, "n _ _ _"]
+"""Maps of one stage among those of others, with other channels."""
+
 Pooled = Float[Tensor, "n d"]
 """What a pooling makes of maps."""
 
@@ -38,3 +41,12 @@ PlaceNumbers = Int[Tensor, " n"]
 
 Loss = Float[Tensor, ""]
 """One number to lower."""
+
+Locals = Float[Tensor, "n c _"]
+"""Maps with the places of a block in a row."""
+
+PartRows = Float[Tensor, "n parts length"]
+"""Descriptors in parts, before they are joined."""
+
+Logits = Float[Tensor, "n places"]
+"""How much each photo looks like each place that is learned, before a softmax."""

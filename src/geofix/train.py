@@ -14,6 +14,7 @@ import torch
 from geofix.augment.claims import surprises
 from geofix.augment.strengths import changes_all
 from geofix.data.blocks import cut_block
+from geofix.data.pairs import without_places
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import PhotoError, RecipeError, UsageError
 from geofix.files import is_file, is_folder, write_atomically, write_json
@@ -21,21 +22,24 @@ from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out, is_helper
 from geofix.learn.classes import ClassLesson
 from geofix.learn.clusters import place_clusters
 from geofix.learn.components import fit_components, wants_components
-from geofix.learn.course import BEST, CURVES, METRICS, go_through
+from geofix.learn.course import BEST, CURVES, METRICS, Course, go_through
+from geofix.learn.crossview import ViewLearner, ViewLesson
 from geofix.learn.learner import Progress
-from geofix.learn.lesson import Lesson
+from geofix.learn.lesson import DescriptorLesson
 from geofix.learn.pairs import JOURNAL, learn_pairs
+from geofix.learn.place_learner import PlaceLearner
 from geofix.learn.triplets import TripletLesson
 from geofix.learn.verdict import before_and_after, scores_json, verdict
+from geofix.models.crossview import BlockEncoder
 from geofix.models.encoder import Encoder
 from geofix.models.runs import PREPROCESS, RECIPE, SCORES, WEIGHTS, Run, load_run, save_run
 from geofix.models.start import Start, start
 from geofix.photos import Photo
-from geofix.recipes import Recipe
+from geofix.recipes import CrossviewRecipe, EncoderRecipe
 
 
 def train(
-    recipe: Recipe,
+    recipe: EncoderRecipe,
     dataset: Dataset | None,
     out: Path,
     *,
@@ -55,7 +59,8 @@ def train(
     trunk, too), or by name through the hub's cache, or from seeded random numbers (pretrained: none). With `members`,
     run folders, the recipe is that of an ensemble of their encoders as they are, and nothing is learned. NetVLAD's
     clusters are placed, and a PCA is fitted, on the photos that are learned from. The weights kept are those of the
-    epoch that is best (R@5) on a block cut from the train split, or on val where the recipe says so. `resume` goes
+    epoch that is best (R@5) on a block cut from the train split, or on val where the recipe says so, or of the last
+    epoch of a recipe across views that says so. `resume` goes
     on from the last checkpoint in `out`, or begins where there is none. Sentences worth telling the user (what the
     weights covered, what was clamped, whether training helped) are appended to `say`, photos that cannot be read to
     `errors`. With several `devices` Lightning starts this program once more for each; all but the first write
@@ -74,7 +79,7 @@ def train(
     begun = start(recipe, weights, members, told)
     encoder = begun.encoder
     _check_size(encoder)
-    if compare_on is not None and recipe.choose_on not in compare_on:
+    if compare_on is not None and recipe.choose_on not in (*compare_on, "last"):
         raise UsageError(f"Weights are chosen on the {recipe.choose_on}; compare on it at least.")
     if not recipe.epochs:
         photos = None if dataset is None else _training_photos(dataset)
@@ -129,64 +134,101 @@ def _learned(
     compare_on: Sequence[str] | None,
 ) -> Run:
     recipe = encoder.recipe
-    chosen_on = recipe.choose_on
+    measured_on = _measured_on(recipe, dataset)
     untrained = Run(out, copy.deepcopy(encoder), "untrained")
-    mark = benchmark(dataset.splits[chosen_on])
-    lesson, key = _lesson(recipe, dataset.splits["train"], say), _key(recipe, dataset, mark)
+    mark = None if measured_on is None else benchmark(dataset.splits[measured_on])
     say += _augmentation_said(encoder)
-    if not is_helper():
-        write_atomically(out / RECIPE, recipe.to_yaml())
-    if lesson is None:
-        course = learn_pairs(
-            encoder, dataset.splits["train"], mark, out, key=key, progress=progress, after_epoch=after_epoch
-        )
-    else:
-        course = go_through(
-            encoder,
-            lesson,
-            mark,
-            out,
-            key=key,
-            devices=devices,
-            progress=progress,
-            after_epoch=after_epoch,
-        )
+    key = _key(recipe, dataset, mark)
+    course = _gone_through(encoder, dataset, mark, out, key, devices, progress, after_epoch, say)
     if is_helper():
         return Run(out, encoder, "of the first process")
     run = save_run(encoder, out)
     scores = before_and_after(untrained, run, dataset, progress, compare_on)
-    write_json(out / SCORES, scores_json(course, chosen_on, scores))
+    write_json(out / SCORES, scores_json(course, recipe.choose_on, measured_on, scores))
     (out / BEST).unlink(missing_ok=True)
     shutil.rmtree(out / JOURNAL, ignore_errors=True)
-    say += verdict(course, chosen_on, scores)
+    say += verdict(course, measured_on, scores)
     if errors is not None:
         errors += course.unreadable
     return run
 
 
-def _lesson(recipe: Recipe, split: Split, say: list[str]) -> Lesson | None:
-    """The recipe's way of learning by gradients; None for the whitening, which needs none."""
-    if recipe.learn == "pairs":
-        return None
-    return ClassLesson(recipe, split, say) if recipe.learn == "classes" else TripletLesson(recipe, split, say)
+def _gone_through(
+    encoder: Encoder,
+    dataset: Dataset,
+    mark: Benchmark | None,
+    out: Path,
+    key: str,
+    devices: int,
+    progress: Progress | None,
+    after_epoch: Callable[[], None] | None,
+    say: list[str],
+) -> Course:
+    """The training itself, in the recipe's way: across views, from places, or a whitening from pairs."""
+    recipe, split = encoder.recipe, dataset.splits["train"]
+    learner: ViewLearner | PlaceLearner | None = None
+    every, keep_last = 1, False
+    if isinstance(recipe, CrossviewRecipe):
+        assert isinstance(encoder, BlockEncoder)
+        learner = ViewLearner(encoder, ViewLesson(recipe, split, say), progress)
+        every, keep_last = recipe.measure_every, recipe.choose_on == "last"
+    elif recipe.learn != "pairs":
+        lesson: DescriptorLesson = (
+            ClassLesson(recipe, split, say) if recipe.learn == "classes" else TripletLesson(recipe, split, say)
+        )
+        learner = PlaceLearner(encoder, lesson, progress)
+    if not is_helper():
+        write_atomically(out / RECIPE, recipe.to_yaml())
+    if learner is None:
+        assert mark is not None
+        return learn_pairs(encoder, split, mark, out, key=key, progress=progress, after_epoch=after_epoch)
+    return go_through(
+        learner,
+        mark,
+        out,
+        key=key,
+        devices=devices,
+        measure_every=every,
+        keep_last=keep_last,
+        after_epoch=after_epoch,
+    )
 
 
 def _augmentation_said(encoder: Encoder) -> list[str]:
     """What the recipe's augmentations do that their names do not say, or that none is used."""
     recipe = encoder.recipe
+    if isinstance(recipe, CrossviewRecipe):
+        return []
     if recipe.learn == "pairs" and (recipe.augment or changes_all(recipe)):
         return ["Pairs are learned from photos as they are; what the recipe says of augmentation is not used."]
     return [f"Augmentation: {warning}" for warning in surprises(recipe, encoder.preprocess)]
 
 
-def _parts(recipe: Recipe, dataset: Dataset) -> dict[str, Split]:
+def _parts(recipe: EncoderRecipe, dataset: Dataset) -> dict[str, Split]:
     """What is learned from ("train"), where weights are chosen ("block" or "val"), and val for the report."""
     whole = replace(_training_split(dataset), name="train")
     if recipe.choose_on == "val":
         return {"train": whole, "val": dataset.split("val")}
-    cut = cut_block(whole, recipe.block_share, recipe.negative_beyond_m)
-    parts = {"train": cut.learned, "block": cut.block}
+    parts = {"train": whole}
+    if recipe.choose_on == "block":
+        parts = _without_block(recipe, whole)
     return {**parts, "val": dataset.splits["val"]} if "val" in dataset.splits else parts
+
+
+def _without_block(recipe: EncoderRecipe, whole: Split) -> dict[str, Split]:
+    """The train split in two: what is learned from, and a block where weights are chosen."""
+    if isinstance(recipe, CrossviewRecipe):
+        learned, block = without_places(whole, recipe.block_share, recipe.seed)
+        return {"train": learned, "block": replace(block, name="block")}
+    cut = cut_block(whole, recipe.block_share, recipe.negative_beyond_m)
+    return {"train": cut.learned, "block": cut.block}
+
+
+def _measured_on(recipe: EncoderRecipe, dataset: Dataset) -> str | None:
+    """The part on which it is measured while it learns: where weights are chosen, else val if there is one."""
+    if recipe.choose_on != "last":
+        return recipe.choose_on
+    return "val" if "val" in dataset.splits else None
 
 
 def _training_split(dataset: Dataset) -> Split:
@@ -196,12 +238,12 @@ def _training_split(dataset: Dataset) -> Split:
     return next(iter(dataset.splits.values()))
 
 
-def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
+def _key(recipe: EncoderRecipe, dataset: Dataset, mark: Benchmark | None) -> str:
     """Changes with the recipe and with the photos learned from and chosen on."""
     train = dataset.splits["train"]
     # Not the name: recipes that agree in all else are trained alike, and reproduce trains them once.
     alike = recipe.model_copy(update={"name": ""})
-    parts = (alike.to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash)
+    parts = (alike.to_yaml(), split_hash(train.queries, train.gallery), mark.split_hash if mark else "")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -209,7 +251,7 @@ def _key(recipe: Recipe, dataset: Dataset, mark: Benchmark) -> str:
 def _check_size(encoder: Encoder) -> None:
     """Some networks take images of one size only; better told now than when the first photo comes."""
     rows, columns = encoder.preprocess.size
-    for single in encoder.singles():
+    for single in encoder.with_trunks():
         try:
             single.trunk(torch.zeros(1, 3, rows, columns))
         except (AssertionError, RuntimeError, ValueError) as error:

@@ -29,9 +29,13 @@ NO_SWEEP = (
 def shown(names: Sequence[str], scores: Sequence[Scores]) -> str:
     """A table of recall with intervals, one line a run, then slices and the protocol of the first."""
     at = list(scores[0].recall)
-    rows = [[_label(name, one), *(_cell(one, n) for n in at)] for name, one in zip(names, scores, strict=True)]
-    parts = [table(["recall, percent [95 %]", *(f"R@{n}" for n in at)], rows), ""]
+    rows = [
+        [_label(name, one), *(_cell(one, n) for n in at), *_whole_cells(one)]
+        for name, one in zip(names, scores, strict=True)
+    ]
     first = scores[0]
+    extra = [] if first.whole is None else ["R@top 1 %", "AP" if first.whole.kind == "trapezoid" else "AP (step)"]
+    parts = [table(["recall, percent [95 %]", *(f"R@{n}" for n in at), *extra], rows), ""]
     hopeless = first.queries - first.answerable
     parts.append(
         f"{first.queries} queries ({hopeless} with nothing relevant, counted as misses) in "
@@ -66,6 +70,9 @@ def comparison(compared: Comparison) -> str:
         [f"R@{n}", f"{100 * value:+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]", f"{p:.3f}"]
         for n, (value, low, high, p) in compared.differences.items()
     ]
+    if compared.ap is not None:
+        value, low, high, p = compared.ap
+        rows.append(["AP", f"{100 * value:+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]", f"{p:.3f}"])
     header = ["second - first", "points", "95 %", "p"]
     return "\n" + table(header, rows) + f"\npaired over {compared.clusters} independent groups of queries"
 
@@ -142,6 +149,13 @@ def _cell(scores: Scores, n: int) -> str:
     if n not in scores.recall:
         return ""
     return percent(scores.recall[n], scores.recall_ci95[n])
+
+
+def _whole_cells(scores: Scores) -> list[str]:
+    if scores.whole is None:
+        return []
+    found = scores.whole.to_dict()
+    return [f"{100 * found['recall_top1_percent']:.1f}", percent(found["ap"], found["ap_ci95"])]
 
 
 def _slice_line(name: str, cells: dict[str, dict[str, float]]) -> str:

@@ -23,13 +23,12 @@ def shown(out: Path) -> str:
         return ""
     rows = [_row(name, split) for name, split in found["splits"].items()]
     header = ["percent [95 %]", "R@1 untrained", "trained", "difference", "R@5 untrained", "trained", "difference"]
-    return "\n".join(
-        [
-            table(header, rows),
-            f"weights of epoch {found['best_epoch']} of {found['epochs']} ({found['stopped']}), chosen by R@5 on the "
-            f"{found['chosen_on']}; differences are paired, intervals resample independent groups of queries",
-        ]
+    chosen = "not chosen" if found["chosen_on"] == "last" else f"chosen by R@5 on the {found['chosen_on']}"
+    how = (
+        f"weights of epoch {found['best_epoch']} of {found['epochs']} ({found['stopped']}), {chosen}; differences are "
+        "paired, intervals resample independent groups of queries"
     )
+    return f"{table(header, rows)}\n{how}" if rows else how
 
 
 def draw_curves(out: Path, measured_on: str) -> None:

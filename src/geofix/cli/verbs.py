@@ -85,9 +85,11 @@ def train(
             raise UsageError("--grid and --member are for encoders of places; leave them out.")
         train_unit(recipes.with_settings(loaded, asked), data, out, weights, resume, devices)
         return
-    chosen = recipes.with_settings(loaded, asked)
+    chosen: recipes.EncoderRecipe = recipes.with_settings(loaded, asked)
     dataset = open_dataset(data) if data else None
     if grid is not None:
+        if isinstance(chosen, recipes.CrossviewRecipe):
+            raise UsageError("--grid is for encoders of places; leave it out.")
         if member:
             raise UsageError("A grid trains its encoders, and runs are combined as they are; leave --member out.")
         _train_grid(chosen, grid, dataset, out, weights, resume, devices)
@@ -98,7 +100,7 @@ def train(
     def so_far() -> None:  # only ever called in the first process
         while told:
             output.remark(told.pop(0))
-        draw_curves(out, chosen.choose_on)
+        draw_curves(out, "val" if chosen.choose_on == "last" else chosen.choose_on)
 
     with output.steps() as progress:
         run = run_train(
@@ -152,6 +154,12 @@ def evaluate(
             "(QUERY-GALLERY)."
         ),
     ] = None,
+    distractors: Annotated[
+        str, typer.Option(help="Data with views: keep or drop gallery photos of places that nobody asks about.")
+    ] = "keep",
+    ap: Annotated[
+        str, typer.Option(help="Data with views: average precision by trapezoid (the field's) or by step.")
+    ] = "trapezoid",
     method: Annotated[
         str,
         typer.Option(
@@ -198,6 +206,7 @@ def evaluate(
         shown,
         sweep_png,
     )
+    from geofix.crossview import check_ap, check_distractors
     from geofix.data.layouts import open_dataset
     from geofix.evaluate import compare
     from geofix.evaluate import evaluate as run_evaluate
@@ -229,6 +238,8 @@ def evaluate(
                 dataset,
                 split=split,
                 direction=direction,
+                distractors=check_distractors(distractors),
+                ap=check_ap(ap),
                 method=check_method(method),
                 exclude_nearer_than_m=exclude_nearer_than,
                 pca=pca,

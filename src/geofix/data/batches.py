@@ -36,11 +36,20 @@ class Batch:
 
 
 class Batches(Dataset[Batch]):
-    """Batch number -> pixels. A group with a photo that cannot be read is left out, and the photo is named."""
+    """Batch number -> pixels. A group with a photo that cannot be read is left out, and the photo is named.
 
-    def __init__(self, batches: Sequence[Sequence[Group]], size: tuple[int, int]) -> None:
+    The places of a batch are numbered as its groups are, or as `labels` number them through the whole training.
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[Sequence[Group]],
+        size: tuple[int, int],
+        labels: Sequence[Sequence[int]] | None = None,
+    ) -> None:
         self.batches = batches
         self.size = size
+        self.labels = labels
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -53,14 +62,17 @@ class Batches(Dataset[Batch]):
         pixels: list[np.ndarray] = []
         errors: list[PhotoError] = []
         sizes: list[int] = []
-        for group in groups:
+        kept: list[int] = []
+        for place, group in enumerate(groups):
             found = [next(read) for _ in group]
             wrong = [one for one in found if isinstance(one, PhotoError)]
             errors += wrong
             if not wrong:
                 pixels += [one for one in found if not isinstance(one, PhotoError)]
                 sizes.append(len(group))
-        places = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes))
+                kept.append(place)
+        numbers = np.arange(len(sizes)) if self.labels is None else np.asarray(self.labels[number])[kept]
+        places = torch.from_numpy(np.repeat(numbers, sizes))
         batch = stacked(pixels) if pixels else torch.empty(0, 3, *self.size, dtype=torch.uint8)
         return Batch(batch, places, number, tuple(errors))
 

@@ -24,9 +24,7 @@ from geofix.errors import PhotoError, StorageError, TrainingError, storage_error
 from geofix.evaluate import recall_now
 from geofix.files import is_file, write_atomically
 from geofix.learn.checkpoints import CHECKPOINT, quietly, trainer_for, watch_state
-from geofix.learn.learner import Learner, Progress, freeze
-from geofix.learn.lesson import Lesson
-from geofix.models.encoder import Encoder
+from geofix.learn.learner import Learner
 from geofix.models.runs import weights_file
 
 BEST, METRICS = "best.safetensors", "metrics.csv"
@@ -49,32 +47,32 @@ class Course:
 
 
 def go_through(
-    encoder: Encoder,
-    lesson: Lesson,
-    mark: Benchmark,
+    learner: Learner,
+    mark: Benchmark | None,
     out: Path,
     *,
     key: str,
     devices: int = 1,
-    progress: Progress | None = None,
+    measure_every: int = 1,
+    keep_last: bool = False,
     after_epoch: Callable[[], None] | None = None,
 ) -> Course:
-    """Train `encoder` in place and leave it with the weights that were best on `mark` (R@5, then R@1).
+    """Train the learner's encoder in place and leave it with the weights that were best on `mark` (R@5, then R@1), or
+    with those of the last epoch (`keep_last`), whatever was measured.
 
-    A checkpoint in `out` is gone on from; `key` says what recipe and data it must be of. Raises TrainingError when
-    the loss is no number, and StorageError when the disk is full; both name the last good weights.
+    It is measured after every `measure_every` epochs and after the last; without `mark` never. A checkpoint in `out` is
+    gone on from; `key` says what recipe and data it must be of. Raises TrainingError when the loss is no number, and
+    StorageError when the disk is full; both name the last good weights.
     """
-    freeze(encoder)
-    recipe = encoder.recipe
-    learner = Learner(encoder, lesson, progress)
-    watch = _Watch(out, mark, key, progress, after_epoch)
+    recipe, lesson = learner.recipe, learner.lesson
+    watch = _Watch(out, mark, key, measure_every, keep_last, after_epoch)
     path: Path | None = out / CHECKPOINT
     if path is not None and is_file(path):
         watch.load_state_dict(watch_state(path, key))
     else:
         path = None
     if watch.stopped or len(watch.history) > recipe.epochs:  # only the scores were missing
-        return _ended(encoder, watch, learner)
+        return _ended(watch, learner)
     with quietly():
         trainer = trainer_for(
             out,
@@ -94,11 +92,12 @@ def go_through(
             raise storage_error(error, out) from error
         except SystemExit as error:  # what Lightning makes of Ctrl-C
             raise KeyboardInterrupt from error
-    return _ended(encoder, watch, learner)
+    return _ended(watch, learner)
 
 
-def _ended(encoder: Encoder, watch: _Watch, learner: Learner) -> Course:
-    if watch.best_epoch:
+def _ended(watch: _Watch, learner: Learner) -> Course:
+    encoder = learner.encoder
+    if watch.best_epoch and not watch.keep_last:
         encoder.load_state_dict(load_file(watch.out / BEST))
     encoder.eval().to("cpu")
     return Course(
@@ -112,15 +111,17 @@ class _Watch(Callback):
     def __init__(
         self,
         out: Path,
-        mark: Benchmark,
+        mark: Benchmark | None,
         key: str,
-        progress: Progress | None,
+        measure_every: int,
+        keep_last: bool,
         after_epoch: Callable[[], None] | None,
     ) -> None:
         self.out = out
         self.mark = mark
         self.key = key
-        self.progress = progress
+        self.measure_every = measure_every
+        self.keep_last = keep_last
         self.after_epoch = after_epoch
         self.history: list[Row] = []
         self.best_epoch = 0
@@ -171,11 +172,12 @@ class _Watch(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any, **__: Any
     ) -> None:
         """Tell how far it is."""
-        if self.progress:
-            lesson = _learner(pl_module).lesson
-            total = lesson.steps * lesson.rounds * _learner(pl_module).recipe.epochs
+        learner = _learner(pl_module)
+        if learner.progress:
+            lesson = learner.lesson
+            total = lesson.steps * lesson.rounds * learner.recipe.epochs
             done = trainer.current_epoch * lesson.steps + trainer.fit_loop.batch_idx + 1
-            self.progress("training", min(done, total), total)
+            learner.progress("training", min(done, total), total)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """After the last round of an epoch: measure, choose, decide whether to go on. After each round: save."""
@@ -186,8 +188,8 @@ class _Watch(Callback):
             self._log(trainer, learner, epoch, loss, learner.loss_steps, learner.false_negatives)
             self._choose(learner, epoch)
             self.partial = (0.0, 0, 0)
-            if epoch - self.best_epoch >= learner.recipe.patience:
-                self.stopped = f"no better R@5 for {learner.recipe.patience} epochs"
+            if epoch - self.best_epoch >= learner.recipe.patience * self.measure_every:
+                self.stopped = f"no better R@5 for {learner.recipe.patience * self.measure_every} epochs"
                 trainer.should_stop = True
         else:
             self.partial = (learner.loss_sum, learner.loss_steps, learner.false_negatives)
@@ -201,6 +203,11 @@ class _Watch(Callback):
         """Which weights are safe, for the sentence of an error."""
         if not self.best_epoch:
             return "no epoch had been completed, so there are no weights; start again with a lower learning_rate."
+        if self.keep_last:
+            return (
+                f"the state after epoch {self.best_epoch} is in {self.out / CHECKPOINT}: go on from there with "
+                "--resume once the cause is mended, or start again with a lower learning_rate."
+            )
         return (
             f"the weights of epoch {self.best_epoch}, the best so far, are in {self.out / BEST}: go on from the last "
             "checkpoint with --resume once the cause is mended, or start again with a lower learning_rate."
@@ -209,10 +216,7 @@ class _Watch(Callback):
     def _log(
         self, trainer: lightning.Trainer, learner: Learner, epoch: int, loss: float | None, steps: int, found: int
     ) -> None:
-        report = self.progress
-        inference = Inference(learner.encoder, learner.recipe.precision, str(learner.device))
-        tell = (lambda done, total: report("measuring", done, total)) if report else None
-        recall = recall_now(inference, self.mark, (1, 5), tell)
+        recall = self._recall(learner) if self._measures(epoch, learner) else None
         rate = trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else None
         row = log_row(
             epoch,
@@ -231,9 +235,22 @@ class _Watch(Callback):
             numbers = {key: float(value) for key, value in row.items() if value is not None and key != "epoch"}
             trainer.logger.log_metrics(numbers, step=epoch)
 
+    def _measures(self, epoch: int, learner: Learner) -> bool:
+        return self.mark is not None and (epoch % self.measure_every == 0 or epoch == learner.recipe.epochs)
+
+    def _recall(self, learner: Learner) -> dict[int, float]:
+        assert self.mark is not None
+        report = learner.progress
+        inference = Inference(learner.encoder, learner.recipe.precision, str(learner.device))
+        tell = (lambda done, total: report("measuring", done, total)) if report else None
+        return recall_now(inference, self.mark, (1, 5), tell)
+
     def _choose(self, learner: Learner, epoch: int) -> None:
         """Keep this epoch's weights if they are the best trained ones so far: by R@5, equal ones by R@1."""
-        if not better(self.history, epoch, self.best_epoch):
+        if self.keep_last:
+            self.best_epoch = epoch
+            return
+        if not self._measures(epoch, learner) or not better(self.history, epoch, self.best_epoch):
             return
         self.best_epoch = epoch
         if learner.trainer.is_global_zero:
@@ -248,7 +265,7 @@ class _Watch(Callback):
 
 def log_row(
     epoch: int,
-    recall: dict[int, float],
+    recall: dict[int, float] | None,
     seconds: float,
     *,
     steps: int,
@@ -263,8 +280,8 @@ def log_row(
         "loss": loss,
         "learning_rate": learning_rate,
         "false_negatives": false_negatives,
-        "recall@1": recall[1],
-        "recall@5": recall[5],
+        "recall@1": None if recall is None else recall[1],
+        "recall@5": None if recall is None else recall[5],
         "seconds": round(seconds, 1),
     }
 

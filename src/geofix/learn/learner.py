@@ -1,4 +1,4 @@
-"""Learner: an encoder, a lesson and an optimizer, as Lightning wants them."""
+"""Learner: an encoder and a lesson, as Lightning wants them; what is the same however is learned."""
 
 from __future__ import annotations
 
@@ -9,26 +9,15 @@ from typing import Any
 import pytorch_lightning as lightning
 import torch
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    ReduceLROnPlateau,
-    SequentialLR,
-)
 from torch.utils.data import DataLoader
 
-from geofix.augment.prepare import prepared
 from geofix.data.batches import Batch
 from geofix.encode import Inference, encode_chunk
-from geofix.errors import PhotoError, RecipeError, TrainingError
+from geofix.errors import PhotoError, TrainingError
 from geofix.learn.lesson import Lesson
-from geofix.models.backbones import parts_through
 from geofix.models.encoder import Encoder
-from geofix.recipes import Recipe
-from geofix.tensors import Descriptors, Images, Loss
+from geofix.recipes import EncoderRecipe
+from geofix.tensors import Images, Loss
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, done, total) now and then."""
@@ -43,6 +32,8 @@ class Learner(lightning.LightningModule):
     the uninterrupted one would have drawn.
     """
 
+    least_photos = 1  # of a batch that can be learned from
+
     def __init__(self, encoder: Encoder, lesson: Lesson, progress: Progress | None = None) -> None:
         super().__init__()
         self.progress = progress
@@ -51,11 +42,9 @@ class Learner(lightning.LightningModule):
         self.false_negatives = 0  # in this epoch, by the audit
         self.loss_sum, self.loss_steps = 0.0, 0  # of this epoch
         self.unreadable: list[PhotoError] = []
-        self.between_rounds: CosineAnnealingLR | ReduceLROnPlateau | None = None
-        self._schedule_state: dict[str, Any] | None = None
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> EncoderRecipe:
         """The encoder's."""
         return self.encoder.recipe
 
@@ -73,18 +62,17 @@ class Learner(lightning.LightningModule):
         """Batch norms stand still where the recipe wants them as they came."""
         self.encoder.train()
         if self.recipe.batch_norm == "frozen":
-            for module in self.encoder.modules():
+            for module in (module for one in self.encoder.with_trunks() for module in one.trunk.modules()):
                 if isinstance(module, _BATCH_NORMS):
                     module.eval()
 
     def training_step(self, batch: Batch, _: int) -> Loss | None:
         """The loss of a batch; raises TrainingError when it is no number."""
         self.unreadable += [error for error in batch.errors if str(error) not in {str(e) for e in self.unreadable}]
-        if not len(batch.pixels):
+        if len(batch.pixels) < self.least_photos:
             return self._nothing()
         seed = (self.recipe.seed * 1_000_003 + self.current_epoch) * 1_000_003 + batch.number
-        images = prepared(batch.pixels, batch.places, self.recipe, self.encoder.preprocess, seed % 2**63)
-        loss = self.lesson.loss(self(images), batch.places)
+        loss = self.lowered(batch, seed % 2**63)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(f"The loss became {value} in step {self.loss_steps + 1} of the epoch")
@@ -92,93 +80,28 @@ class Learner(lightning.LightningModule):
         self.loss_steps += 1
         return loss
 
+    def lowered(self, batch: Batch, seed: int) -> Loss:
+        """What is lowered on a batch; what chance does to its photos hangs on the seed."""
+        raise NotImplementedError
+
     def _nothing(self) -> Loss | None:
         """No step at all; or, beside other processes that wait for this one's gradients, gradients of zero."""
         if self.trainer.world_size == 1:
             return None
-        return torch.stack([p.sum() * 0.0 for p in self.encoder.parameters() if p.requires_grad]).sum()
+        return torch.stack([p.sum() * 0.0 for p in self.parameters() if p.requires_grad]).sum()
 
-    def forward(self, images: Images) -> Descriptors:
-        """Descriptors, the trunk in the precision of training and everything after it in float32."""
+    def in_layout(self, images: Images) -> Images:
+        """The images in the memory format of training."""
         layout = torch.channels_last if self.recipe.channels_last else torch.contiguous_format
-        descriptors: Descriptors = self.encoder(images.contiguous(memory_format=layout))
-        return descriptors
-
-    def configure_optimizers(self) -> Any:
-        """The recipe's optimizer over what is trained, and its schedule, step by step."""
-        optimizer = _optimizer(self.recipe, [p for p in self.encoder.parameters() if p.requires_grad])
-        steps = -(-self.lesson.steps * self.lesson.rounds // self.recipe.accumulate) * self.recipe.epochs
-        self.between_rounds = _between_rounds(self.recipe, optimizer, self.lesson.rounds * self.recipe.epochs)
-        if self.between_rounds is not None:
-            if self._schedule_state is not None:
-                self.between_rounds.load_state_dict(self._schedule_state)
-            return optimizer
-        schedule = _schedule(self.recipe, optimizer, steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return images.contiguous(memory_format=layout)
 
     def end_round(self) -> None:
-        """The learning rate's change between two rounds, before the checkpoint is written."""
-        if isinstance(self.between_rounds, ReduceLROnPlateau):
-            # Every process must see the same loss, or their rates drift apart.
-            own = torch.tensor([self.loss_sum, self.loss_steps], dtype=torch.float64, device=self.device)
-            every: Any = self.all_gather(own)
-            total, steps = every.reshape(-1, 2).sum(dim=0).tolist()
-            if steps:
-                self.between_rounds.step(total / steps)
-        elif self.between_rounds is not None:
-            self.between_rounds.step()
+        """What changes between two rounds, before the checkpoint is written."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The lesson's state goes along, and the schedule's."""
+        """The lesson's state goes along."""
         checkpoint["lesson"] = self.lesson.state()
-        if self.between_rounds is not None:
-            checkpoint["between_rounds"] = self.between_rounds.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The lesson goes on from there."""
         self.lesson.restore(checkpoint["lesson"])
-        self._schedule_state = checkpoint.get("between_rounds")  # there is no optimizer yet to make the schedule for
-
-
-def freeze(encoder: Encoder) -> None:
-    """Stop the gradients of the backbone's parts up to the recipe's `frozen_through`. Raises RecipeError."""
-    for single in encoder.singles():
-        for parameter in parts_through(single.trunk, single.recipe.frozen_through):
-            parameter.requires_grad_(False)
-    if not any(parameter.requires_grad for parameter in encoder.parameters()):
-        raise RecipeError(
-            f"Nothing is left to train: the backbone is frozen through {encoder.recipe.frozen_through} and "
-            f"{encoder.recipe.pooling} has no weights; freeze less with --set frozen_through=PART."
-        )
-
-
-def _optimizer(recipe: Recipe, parameters: list[nn.Parameter]) -> Optimizer:
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=0.9, weight_decay=decay)
-    if recipe.optimizer == "asgd":
-        return torch.optim.ASGD(parameters, lr=rate, weight_decay=decay)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=decay)
-
-
-def _between_rounds(recipe: Recipe, optimizer: Optimizer, rounds: int) -> CosineAnnealingLR | ReduceLROnPlateau | None:
-    """The papers' schedules (Martin Garre et al., section IV-C): stepped after each of the rounds of an epoch, the
-    plateau on the running mean of the epoch's loss."""
-    if recipe.schedule == "cosine_rounds":
-        return CosineAnnealingLR(optimizer, rounds)
-    if recipe.schedule == "plateau":
-        return ReduceLROnPlateau(optimizer, factor=0.1, patience=1, threshold=0.005)
-    return None
-
-
-def _schedule(recipe: Recipe, optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Constant or down a cosine to nothing, after a linear warm-up."""
-    after = max(1, steps - recipe.warmup_steps)
-    main: LRScheduler = (
-        CosineAnnealingLR(optimizer, after) if recipe.schedule == "cosine" else ConstantLR(optimizer, 1.0, 1)
-    )
-    if not recipe.warmup_steps:
-        return main
-    warmup = LinearLR(optimizer, 1 / (recipe.warmup_steps + 1), 1.0, recipe.warmup_steps)
-    return SequentialLR(optimizer, [warmup, main], [recipe.warmup_steps])

@@ -28,7 +28,7 @@ class Round:
 
 @runtime_checkable
 class Lesson(Protocol):
-    """One way of learning. It holds no weights; an epoch has `rounds` rounds of about `steps` batches each."""
+    """One way of learning. An epoch has `rounds` rounds of about `steps` batches each."""
 
     rounds: int
     steps: int
@@ -37,11 +37,16 @@ class Lesson(Protocol):
     def round(self, number: int, describe: Describe) -> Round:
         """Round `number`, counted through the whole training; the same number gives the same draw."""
 
-    def loss(self, descriptors: Descriptors, places: PlaceNumbers) -> Loss:
-        """What is lowered, for the descriptors of one batch."""
-
     def state(self) -> dict[str, Any]:
         """What the next rounds depend on, for a checkpoint: numbers, lists and dictionaries only."""
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
+
+
+@runtime_checkable
+class DescriptorLesson(Lesson, Protocol):
+    """A way of learning that looks at descriptors alone and holds no weights."""
+
+    def loss(self, descriptors: Descriptors, places: PlaceNumbers) -> Loss:
+        """What is lowered, for the descriptors of one batch."""

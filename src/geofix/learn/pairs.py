@@ -27,6 +27,7 @@ from geofix.models.encoder import Encoder, SingleEncoder
 from geofix.models.runs import Run
 from geofix.models.whitening import LearnedWhitening
 from geofix.photos import Photo
+from geofix.recipes import Recipe
 from geofix.shapes import DescriptorRows
 
 JOURNAL = "journal"
@@ -54,7 +55,7 @@ def learn_pairs(
     learned = _Described(plain, split.photos, "encoding what is learned from", progress)
     gallery = _Described(plain, mark.gallery, "encoding the gallery of the block", progress)
     queries = _Described(plain, mark.queries, "encoding the queries of the block", progress)
-    near = _Near(encoder, split, learned)
+    near = _Near(recipe, split, learned)
     history: list[Row] = []
     best_epoch, best, stopped = 0, _copied(whitening), ""
     for epoch in range(recipe.epochs + 1):
@@ -93,8 +94,8 @@ class _Described:
 class _Near:
     """Who was taken near whom among the photos that have a descriptor, and where each was taken from."""
 
-    def __init__(self, encoder: Encoder, split: Split, learned: _Described) -> None:
-        self.recipe = encoder.recipe
+    def __init__(self, recipe: Recipe, split: Split, learned: _Described) -> None:
+        self.recipe = recipe
         self.split_name = split.name
         photos, described = place_photos(split, Nearness.of(self.recipe)), learned.found.rows
         row_of = np.full(len(photos.photos), -1, dtype=np.int64)

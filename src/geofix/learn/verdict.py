@@ -36,8 +36,12 @@ def before_and_after(
     return found
 
 
-def scores_json(course: Course, chosen_on: str, scores: dict[str, Pair]) -> dict[str, Any]:
-    """scores.json: the trained encoder where its weights were chosen, and under `training` all the rest."""
+def scores_json(course: Course, chosen_on: str, measured_on: str | None, scores: dict[str, Pair]) -> dict[str, Any]:
+    """scores.json: the trained encoder where it was measured all along, and under `training` all the rest.
+
+    `chosen_on` is where its weights were chosen, or "last"; `measured_on` is None where there was nothing to measure
+    on.
+    """
     table = {
         name: {
             "untrained": _short(before),
@@ -56,7 +60,7 @@ def scores_json(course: Course, chosen_on: str, scores: dict[str, Pair]) -> dict
         "chosen_on": chosen_on,
         "splits": table,
     }
-    return {**scores[chosen_on][1].to_dict(), "training": training}
+    return {**({} if measured_on is None else scores[measured_on][1].to_dict()), "training": training}
 
 
 def _short(scores: Scores) -> dict[str, Any]:
@@ -68,20 +72,22 @@ def _short(scores: Scores) -> dict[str, Any]:
     }
 
 
-def verdict(course: Course, chosen_on: str, scores: dict[str, Pair]) -> list[str]:
+def verdict(course: Course, measured_on: str | None, scores: dict[str, Pair]) -> list[str]:
     """Whether it was worth it, said plainly."""
+    if measured_on is None:
+        return ["There is no split val to measure on; whether it was worth it is for `geofix evaluate` to say."]
     told = []
     if not improved(course.history, course.best_epoch):
         told.append(
-            f"Training did not help: on the {chosen_on} no epoch has a better R@5 than the untrained encoder. The "
+            f"Training did not help: on the {measured_on} no epoch has a better R@5 than the untrained encoder. The "
             f"weights kept are those of epoch {course.best_epoch}; the untrained run (--epochs 0) is at least as good."
         )
     if "train" in scores:
         gained = scores["train"][1].recall[1] - scores["train"][0].recall[1]
-        elsewhere = scores[chosen_on][1].recall[1] - scores[chosen_on][0].recall[1]
+        elsewhere = scores[measured_on][1].recall[1] - scores[measured_on][0].recall[1]
         if gained > 0.02 and elsewhere < gained / 4:
             told.append(
                 f"It learned photos by heart: R@1 changed by {100 * gained:+.1f} points on the photos it learned from "
-                f"and by {100 * elsewhere:+.1f} on the {chosen_on}."
+                f"and by {100 * elsewhere:+.1f} on the {measured_on}."
             )
     return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from geofix.errors import RecipeError, WeightsError
-from geofix.tensors import Images, Maps
+from geofix.tensors import Images, Maps, StageMaps
 
 RGB = tuple[float, float, float]
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)  # of pixels in 0..1
@@ -64,6 +65,28 @@ class Trunk(nn.Module):
         return maps
 
 
+class StagedTrunk(nn.Module):
+    """A network up to one stage, with the maps of earlier ones: images (n, 3, h, w) -> maps of each of `stages`.
+
+    `stage_channels` are theirs. Its tensors have the names of a Trunk's.
+    """
+
+    def __init__(self, network: nn.Module, stages: tuple[int, ...], channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.stages, self.stage_channels = stages, channels
+        self.mean, self.std = IMAGENET_MEAN, IMAGENET_STD
+
+    def forward(self, images: Images) -> tuple[StageMaps, ...]:
+        """The maps of each stage, in the order of `stages`."""
+        wanted = sorted(set(self.stages))
+        found = self.network.forward_intermediates(  # type: ignore[operator]
+            images, indices=wanted, intermediates_only=True, stop_early=True
+        )
+        maps = dict(zip(wanted, found, strict=True))
+        return tuple(maps[stage] for stage in self.stages)
+
+
 class AlexNetTrunk(nn.Module):
     """torchvision's AlexNet up to conv5, without its last ReLU and pooling, as the benchmark code cuts it."""
 
@@ -87,6 +110,39 @@ def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
     """
     if name == "alexnet":
         return _alexnet(cut, pretrained)
+    network, stages = _staged_network(name, pretrained)
+    stage = _stage(name, cut, stages)
+    info = network.feature_info[stage]
+    network.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
+    trunk = Trunk(network, stage, int(info["num_chs"]), int(info["reduction"]))
+    trunk.mean, trunk.std = _looks(network)
+    return trunk
+
+
+def open_staged_trunk(
+    name: str, cut: str, earlier: Sequence[str], *, pretrained: bool, last_stride: int = 2
+) -> StagedTrunk:
+    """A backbone by name, cut after `cut`, that gives the maps of the `earlier` stages, too, and before that one's.
+
+    `last_stride` 1 takes the stride out of the stage of `cut`, and nothing else (no dilation), so that its maps are
+    twice as fine, as Sun et al. (2018) do. Raises RecipeError and WeightsError as `open_trunk`.
+    """
+    network, stages = _staged_network(name, pretrained)
+    last = _stage(name, cut, stages)
+    wanted = (*(_stage(name, stage, stages) for stage in earlier), last)
+    if max(wanted) > last:
+        raise RecipeError(f"The stages {', '.join(earlier)} are to be looked at, but the trunk is cut after {cut}.")
+    channels = tuple(int(network.feature_info[stage]["num_chs"]) for stage in wanted)
+    network.prune_intermediate_layers([last], prune_norm=True, prune_head=True)
+    trunk = StagedTrunk(network, wanted, channels)
+    trunk.mean, trunk.std = _looks(network)
+    if last_stride == 1:
+        _unstrided(trunk, network.get_submodule(stages[last]), f"{name} cut after {cut}")
+    return trunk
+
+
+def _staged_network(name: str, pretrained: bool) -> tuple[Any, list[str]]:
+    """A network of timm that can be cut after a stage, and the names of its stages."""
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, [*timm.list_models(), "alexnet"], n=3)
         hint = f"; near to it are {', '.join(close)}" if close else ""
@@ -94,14 +150,31 @@ def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
     network: Any = _timm_network(name, pretrained)
     if not hasattr(network, "forward_intermediates") or not hasattr(network, "prune_intermediate_layers"):
         raise RecipeError(f"{name} cannot be cut after a stage: timm knows none of it; choose another backbone.")
+    return network, [str(info["module"]) for info in network.feature_info]
+
+
+def _looks(network: Any) -> tuple[RGB, RGB]:
+    """Mean and standard deviation of the photos a network was, or would be, pretrained on."""
     looks = network.pretrained_cfg
-    stages = [str(info["module"]) for info in network.feature_info]
-    stage = _stage(name, cut, stages)
-    info = network.feature_info[stage]
-    network.prune_intermediate_layers([stage], prune_norm=True, prune_head=True)
-    trunk = Trunk(network, stage, int(info["num_chs"]), int(info["reduction"]))
-    trunk.mean, trunk.std = tuple(looks.get("mean", IMAGENET_MEAN)), tuple(looks.get("std", IMAGENET_STD))
-    return trunk
+    return tuple(looks.get("mean", IMAGENET_MEAN)), tuple(looks.get("std", IMAGENET_STD))
+
+
+@torch.inference_mode()
+def _unstrided(trunk: StagedTrunk, stage: nn.Module, what: str) -> None:
+    """Take the stride out of a stage; what has none, or does not become twice as fine by that, is an error."""
+    probe = torch.zeros(1, 3, 128, 128)
+    before = trunk.eval()(probe)[-1].shape[-2:]
+    for name, module in list(stage.named_modules()):
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.stride = (1, 1)
+        elif isinstance(module, nn.AvgPool2d) and module.stride in (2, (2, 2)):
+            stage.set_submodule(name, nn.Identity())
+    after = trunk(probe)[-1].shape[-2:]
+    if after != tuple(2 * side for side in before):
+        raise RecipeError(
+            f"The stride cannot be taken out of {what}: its maps are {before[0]}x{before[1]} before and "
+            f"{after[0]}x{after[1]} after; set last_stride to 2."
+        )
 
 
 def parts_through(trunk: nn.Module, last: str | None) -> list[nn.Parameter]:
@@ -112,7 +185,7 @@ def parts_through(trunk: nn.Module, last: str | None) -> list[nn.Parameter]:
     """
     if last is None:
         return []
-    network = trunk.network if isinstance(trunk, Trunk) else trunk
+    network = trunk.network if isinstance(trunk, Trunk | StagedTrunk) else trunk
     assert isinstance(network, nn.Module)
     named = list(network.named_parameters())
     inside = [number for number, (name, _) in enumerate(named) if name.startswith(f"{last}.")]
@@ -132,7 +205,7 @@ def load_trunk_weights(trunk: nn.Module, path: Path) -> Coverage:
     whose shapes differ, is another network's: WeightsError.
     """
     state = read_state(path)
-    network = trunk.network if isinstance(trunk, Trunk) else trunk
+    network = trunk.network if isinstance(trunk, Trunk | StagedTrunk) else trunk
     assert isinstance(network, nn.Module)
     own = network.state_dict()
     state = _unprefixed(state, own)

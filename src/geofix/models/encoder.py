@@ -13,7 +13,7 @@ from geofix.models.components import PrincipalComponents
 from geofix.models.multiscale import every_size, joined
 from geofix.models.pooling import MAC, RMAC, GeM, NetVLAD, SPoC
 from geofix.models.whitening import LearnedWhitening
-from geofix.recipes import Recipe
+from geofix.recipes import EncoderRecipe, Recipe
 from geofix.tensors import Descriptors, Images, Maps, Pooled, Reduced
 from geofix.transforms import Preprocess
 
@@ -21,19 +21,19 @@ from geofix.transforms import Preprocess
 class Encoder(nn.Module):
     """What turns photos into descriptors: a trunk with its head (SingleEncoder), or several combined (Ensemble)."""
 
-    recipe: Recipe
+    recipe: EncoderRecipe
     preprocess: Preprocess
     descriptor_length: int
     pca: PrincipalComponents | None
 
-    def singles(self) -> list[SingleEncoder]:
+    def with_trunks(self) -> list[TrunkEncoder]:
         """Every encoder in it that has a trunk of its own; of a single one, itself."""
-        return [module for module in self.modules() if isinstance(module, SingleEncoder)]
+        return [module for module in self.modules() if isinstance(module, TrunkEncoder)]
 
     def origin(self) -> dict[str, Any]:
         """Where its trunks started ("imagenet", "file" or "none"; the files and runs; tensors left random), and how
         many epochs they learned since."""
-        parts = [single.recipe for single in self.singles()]
+        parts = [one.recipe for one in self.with_trunks()]
         return {
             "pretrained": " + ".join(dict.fromkeys(part.pretrained for part in parts)),
             "weights": " + ".join(dict.fromkeys(part.weights for part in parts if part.weights)) or None,
@@ -45,34 +45,42 @@ class Encoder(nn.Module):
         """The descriptors by their principal components, if the recipe wants that."""
         return descriptors if self.pca is None else self.pca(descriptors)
 
-    def _finish(self, length: int) -> None:
-        """Set the length of the descriptors, made from `length` numbers."""
-        components = self.recipe.pca
+    def _finish(self, length: int, components: int | None) -> None:
+        """Set the length of the descriptors, made from `length` numbers, or that many components of them."""
         if components is not None and components > length:
             raise RecipeError(f"pca is {components}, but the descriptor has only {length} numbers; choose fewer.")
         self.pca = None if components is None else PrincipalComponents(length, components)
         self.descriptor_length = components or length
 
 
-class SingleEncoder(Encoder):
+class TrunkEncoder(Encoder):
+    """An encoder with a trunk of its own, and what that wants photos to look like."""
+
+    def __init__(self, recipe: EncoderRecipe, trunk: nn.Module) -> None:
+        super().__init__()
+        self.recipe = recipe
+        mean, std = recipe.mean or trunk.mean, recipe.std or trunk.std
+        self.preprocess = Preprocess(recipe.image_size, mean, std)  # type: ignore[arg-type]
+        self.trunk = trunk
+
+
+class SingleEncoder(TrunkEncoder):
     """A trunk, a pooling and, if the recipe wants them, a learned whitening, a projection and a PCA.
 
     With l2 "before_pool" the descriptor of GeM, MAC, SPoC and R-MAC is not of unit length, exactly as in the
     papers' code; NetVLAD always is.
     """
 
+    recipe: Recipe
+
     def __init__(self, recipe: Recipe, trunk: nn.Module) -> None:
-        super().__init__()
+        super().__init__(recipe, trunk)
         channels = int(trunk.channels)  # type: ignore[arg-type]
-        self.recipe = recipe
-        mean, std = recipe.mean or trunk.mean, recipe.std or trunk.std
-        self.preprocess = Preprocess(recipe.image_size, mean, std)  # type: ignore[arg-type]
-        self.trunk = trunk
         self.pooling = _pooling(recipe, channels)
         pooled = self.pooling.length(channels)
         self.whitening = LearnedWhitening(pooled, recipe.whiten_directions) if recipe.whiten_directions else None
         self.projection = None if recipe.projection is None else nn.Linear(pooled, recipe.projection)
-        self._finish(recipe.projection or pooled)
+        self._finish(recipe.projection or pooled, recipe.pca)
 
     def forward(self, images: Images) -> Descriptors:
         """Normalised photos -> descriptors: the trunk in the precision it is in, everything after it in float32."""

@@ -25,6 +25,8 @@ class Ensemble(Encoder):
     Raises RecipeError for members that want their photos prepared unlike each other, or that cannot be added.
     """
 
+    recipe: Recipe
+
     def __init__(self, recipe: Recipe, members: Sequence[Encoder]) -> None:
         super().__init__()
         first = members[0]
@@ -49,7 +51,7 @@ class Ensemble(Encoder):
         self.members = nn.ModuleList(members)
         self.factors = recipe.member_weights or (1.0,) * len(members)
         lengths = [member.descriptor_length for member in members]
-        self._finish(sum(lengths) if concatenates else lengths[0])
+        self._finish(sum(lengths) if concatenates else lengths[0], recipe.pca)
 
     def forward(self, images: Images) -> Descriptors:
         """Normalised photos -> descriptors."""

@@ -17,18 +17,21 @@ _EPS = 1e-6
 class GeM(nn.Module):
     """Generalised mean: (mean of clamp(x, eps)^p)^(1/p) per channel.
 
-    Radenović, Tolias, Chum, "Fine-tuning CNN image retrieval with no human annotation" (2018), eq. 3.
+    Radenović, Tolias, Chum, "Fine-tuning CNN image retrieval with no human annotation" (2018), eq. 3. One exponent for
+    all channels, or one for each of `channels`.
     """
 
-    def __init__(self, p: float = 3.0, learnable: bool = True) -> None:
+    def __init__(self, p: float = 3.0, learnable: bool = True, channels: int = 1) -> None:
         super().__init__()
-        self.p = nn.Parameter(torch.tensor([float(p)]), requires_grad=learnable)
+        self.p = nn.Parameter(torch.full((channels,), float(p)), requires_grad=learnable)
 
     def forward(self, maps: Maps) -> Pooled:
         """(n, c, h, w) -> (n, c), positive."""
         # A Python exponent takes torch's fast path for whole powers; gradients need the tensor.
-        p = self.p if torch.is_grad_enabled() and self.p.requires_grad else float(self.p.detach())
-        return maps.clamp(min=_EPS).pow(p).mean(dim=(-2, -1)).pow(1.0 / p)
+        if len(self.p) == 1 and not (torch.is_grad_enabled() and self.p.requires_grad):
+            p = float(self.p.detach())
+            return maps.clamp(min=_EPS).pow(p).mean(dim=(-2, -1)).pow(1.0 / p)
+        return maps.clamp(min=_EPS).pow(self.p[:, None, None]).mean(dim=(-2, -1)).pow(1.0 / self.p)
 
     def length(self, channels: int) -> int:
         """As many numbers as channels."""

@@ -80,7 +80,7 @@ def load_run(folder: Path) -> Run:
         )
     if not (folder / RECIPE).stat().st_size:
         raise WeightsError(f"{folder / RECIPE} is empty; copy the whole run folder again.")
-    recipe = recipes.load(str(folder / RECIPE))
+    recipe = recipes.load_of_encoder(str(folder / RECIPE))
     try:
         preprocess = Preprocess.from_dict(dict(json.loads((folder / PREPROCESS).read_text(encoding="utf-8"))))
     except (ValueError, TypeError) as error:

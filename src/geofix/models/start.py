@@ -13,11 +13,11 @@ from geofix.errors import RecipeError, UsageError
 from geofix.files import is_folder
 from geofix.models.backbones import load_trunk_weights, read_state
 from geofix.models.build import build
-from geofix.models.encoder import Encoder, SingleEncoder
+from geofix.models.encoder import Encoder, SingleEncoder, TrunkEncoder
 from geofix.models.ensemble import Ensemble
 from geofix.models.pooling import NetVLAD
 from geofix.models.runs import Run, load_run, shipped_runs
-from geofix.recipes import Recipe
+from geofix.recipes import CrossviewRecipe, EncoderRecipe, Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Start:
     unplaced: tuple[SingleEncoder, ...]
 
 
-def start(recipe: Recipe, weights: Path | None, members: Sequence[Path], say: list[str]) -> Start:
+def start(recipe: EncoderRecipe, weights: Path | None, members: Sequence[Path], say: list[str]) -> Start:
     """The encoder of a recipe, filled from `weights` (a file for its trunk, or a run) or from `members` (runs).
 
     Where neither is named the trunk comes by name through the hub's cache, or from seeded random numbers, as the
@@ -36,6 +36,10 @@ def start(recipe: Recipe, weights: Path | None, members: Sequence[Path], say: li
     Raises RecipeError, WeightsError, UsageError.
     """
     recipe = recipe.without_origin()  # it may be that of a run, which says where that one came from
+    if isinstance(recipe, CrossviewRecipe):
+        if members:
+            raise UsageError("Runs are combined by the recipe ensemble; leave --member out of a recipe across views.")
+        return _alone(recipe, weights, say)
     if members:
         return _of_runs(recipe, weights, members, say)
     if recipe.combine is not None and not recipe.members:
@@ -48,26 +52,30 @@ def start(recipe: Recipe, weights: Path | None, members: Sequence[Path], say: li
             f"Members set {', '.join(own)}, but an ensemble that is trained as one is trained in one way; set that for "
             "the ensemble as a whole."
         )
+    return _alone(recipe, weights, say)
+
+
+def _alone(recipe: EncoderRecipe, weights: Path | None, say: list[str]) -> Start:
     if weights is not None and (is_folder(weights) or str(weights) in shipped_runs()):
         return _from_run(recipe, load_run(weights), say)
     if weights is not None:
         return _from_file(recipe, weights, say)
     encoder = build(recipe, pretrained=True)
-    if any(single.recipe.pretrained == "file" for single in encoder.singles()):
+    if any(single.recipe.pretrained == "file" for single in encoder.with_trunks()):
         raise UsageError(
             "The recipe says that its trunk starts from a file of weights and none was named; add --weights FILE, "
             "or start from random weights with --set pretrained=none."
         )
-    for single in encoder.singles():
+    for single in encoder.with_trunks():
         if single.recipe.pretrained == "none":
             say.append(_random(single, encoder))
     return Start(encoder, _netvlads(encoder))
 
 
-def _from_file(recipe: Recipe, path: Path, say: list[str]) -> Start:
+def _from_file(recipe: EncoderRecipe, path: Path, say: list[str]) -> Start:
     """Every trunk that is to be pretrained takes the file; where several are, each takes what fits it."""
     encoder = build(recipe, pretrained=False)
-    singles = encoder.singles()
+    singles = encoder.with_trunks()
     wanting = singles if len(singles) == 1 else [one for one in singles if one.recipe.pretrained != "none"]
     read_state(path)
     short = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
@@ -88,21 +96,20 @@ def _from_file(recipe: Recipe, path: Path, say: list[str]) -> Start:
     return Start(encoder, _netvlads(encoder))
 
 
-def _from_run(recipe: Recipe, run: Run, say: list[str]) -> Start:
+def _from_run(recipe: EncoderRecipe, run: Run, say: list[str]) -> Start:
     """The run's trunk, and of what comes after it everything that the recipe has in the same shape."""
     source = run.encoder
-    if not isinstance(source, SingleEncoder):
+    if not isinstance(source, TrunkEncoder):
         raise UsageError(
             f"{run.folder} is an ensemble, which nothing can be started from; combine it with another run as it is, "
             "with --member."
         )
-    if recipe.members:
+    if isinstance(recipe, Recipe) and recipe.members:
         raise UsageError(
             "An ensemble that is trained as one does not start from a run; name a file of trunk weights, or combine "
             "trained runs with --member RUN --member RUN."
         )
     encoder = build(recipe, pretrained=False)
-    assert isinstance(encoder, SingleEncoder)
     own, given = encoder.state_dict(), source.state_dict()
     foreign = [
         key for key in own if key.startswith("trunk.") and (key not in given or given[key].shape != own[key].shape)
@@ -114,14 +121,14 @@ def _from_run(recipe: Recipe, run: Run, say: list[str]) -> Start:
         )
     taken = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
     if recipe.gem_p != source.recipe.gem_p:  # the run's exponent was learned from another one
-        taken.pop("pooling.p", None)
+        taken = {key: value for key, value in taken.items() if not (key.startswith("pooling.") and key.endswith(".p"))}
     encoder.load_state_dict(taken, strict=False)
     fresh = sorted({key.split(".")[0] for key in own if key not in taken})
     say.append(_taken(run))
     if fresh:
         say.append(f"The run has no {' and no '.join(fresh)} of that kind; it starts anew.")
     encoder.recipe = recipe.model_copy(update={**_origin(run), "epochs": recipe.epochs})
-    placed = isinstance(source.pooling, NetVLAD) and "pooling" not in fresh
+    placed = isinstance(source, SingleEncoder) and isinstance(source.pooling, NetVLAD) and "pooling" not in fresh
     return Start(encoder, () if placed else _netvlads(encoder))
 
 
@@ -140,6 +147,12 @@ def _of_runs(recipe: Recipe, weights: Path | None, folders: Sequence[Path], say:
         raise UsageError(f"The recipe has {len(recipe.members)} members and {len(folders)} runs were named.")
     settings = recipe.members or ({},) * len(folders)
     runs = [load_run(folder) for folder in folders]
+    for run in runs:
+        if not isinstance(run.encoder.recipe, Recipe):
+            raise UsageError(
+                f"{run.folder} is a run of the task {run.encoder.recipe.task}; the members of an ensemble are runs of "
+                "the task places."
+            )
     parts: list[Encoder] = []
     unplaced: tuple[SingleEncoder, ...] = ()
     for run, changes in zip(runs, settings, strict=True):
@@ -173,8 +186,8 @@ def _taken(run: Run) -> str:
     return f"{run.folder} gives {run.name}, which {_history(run.encoder.recipe)}."
 
 
-def _history(recipe: Recipe) -> str:
-    if recipe.members:
+def _history(recipe: EncoderRecipe) -> str:
+    if isinstance(recipe, Recipe) and recipe.members:
         learned = f" that learned {recipe.epochs} epochs" if recipe.epochs else ""
         return f"is an ensemble of {len(recipe.members)}{learned}"
     began = {"imagenet": "ImageNet's weights", "none": "random weights"}.get(recipe.pretrained, "a file of weights")
@@ -192,10 +205,11 @@ def _note_members(encoder: Encoder, **shared: Any) -> None:
 
 
 def _netvlads(encoder: Encoder) -> tuple[SingleEncoder, ...]:
-    return tuple(single for single in encoder.singles() if isinstance(single.pooling, NetVLAD))
+    singles = (one for one in encoder.with_trunks() if isinstance(one, SingleEncoder))
+    return tuple(single for single in singles if isinstance(single.pooling, NetVLAD))
 
 
-def _random(single: SingleEncoder, encoder: Encoder) -> str:
+def _random(single: TrunkEncoder, encoder: Encoder) -> str:
     which = "" if single is encoder else f" of the member {single.recipe.backbone}"
     before = " before" if encoder.recipe.epochs else ""
     return f"The trunk{which} starts from random weights (seed {single.recipe.seed}); nothing was learned{before}."

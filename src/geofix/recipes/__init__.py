@@ -4,6 +4,7 @@ No other place holds a hyperparameter. Recipes are YAML files; those that come w
 """
 
 from geofix.recipes.checking import nearest
+from geofix.recipes.crossview import CrossviewRecipe, KLDirection, Partition, PartPooling
 from geofix.recipes.night import DiscriminatorNorm, NightRecipe
 from geofix.recipes.places import (
     AugmentAs,
@@ -20,10 +21,12 @@ from geofix.recipes.places import (
 )
 from geofix.recipes.reading import (
     AnyRecipe,
+    EncoderRecipe,
     changed,
     load,
     load_any,
     load_grid,
+    load_of_encoder,
     names,
     of_row,
     parse,
@@ -32,7 +35,8 @@ from geofix.recipes.reading import (
 )
 
 __all__ = [
-    "AnyRecipe", "AugmentAs", "AugmentName", "Combining", "DiscriminatorNorm", "Joining", "L2Where", "LossName",
-    "Mining", "NightRecipe", "PoolingName", "Precision", "Recipe", "Stepping", "changed", "load", "load_any",
-    "load_grid", "names", "nearest", "of_row", "parse", "parse_any", "with_settings",
+    "AnyRecipe", "AugmentAs", "AugmentName", "Combining", "CrossviewRecipe", "DiscriminatorNorm", "EncoderRecipe",
+    "Joining", "KLDirection", "L2Where", "LossName", "Mining", "NightRecipe", "PartPooling", "Partition",
+    "PoolingName", "Precision", "Recipe", "Stepping", "changed", "load", "load_any", "load_grid", "load_of_encoder",
+    "names", "nearest", "of_row", "parse", "parse_any", "with_settings",
 ]  # fmt: skip

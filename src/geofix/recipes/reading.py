@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from geofix import papers
 from geofix.errors import RecipeError
 from geofix.files import is_file, shipped_files
 from geofix.recipes.checking import nearest, reason
+from geofix.recipes.crossview import CrossviewRecipe
 from geofix.recipes.night import NightRecipe
 from geofix.recipes.places import Recipe
 
-AnyRecipe = Recipe | NightRecipe
-R = TypeVar("R", Recipe, NightRecipe)
-_TASKS = ("places", "night")
+AnyRecipe = Recipe | CrossviewRecipe | NightRecipe
+EncoderRecipe = Recipe | CrossviewRecipe
+R = TypeVar("R", bound=BaseModel)
+_TASKS: dict[str, type[AnyRecipe]] = {"places": Recipe, "crossview": CrossviewRecipe, "night": NightRecipe}
 
 
 def parse(text: str, where: str) -> Recipe:
@@ -40,8 +42,8 @@ def parse_any(text: str, where: str) -> AnyRecipe:
         raise RecipeError(f"{where} holds a {type(fields).__name__}; a recipe is a list of `key: value`.")
     task = str(fields.get("task", "places"))
     if task not in _TASKS:
-        raise RecipeError(f"{where} is for the task {task!r}; this version knows {' and '.join(_TASKS)}.")
-    return _validated(NightRecipe, fields, where) if task == "night" else _validated(Recipe, fields, where)
+        raise RecipeError(f"{where} is for the task {task!r}; this version knows {', '.join(_TASKS)}.")
+    return _validated(_TASKS[task], fields, where)
 
 
 def load(name_or_path: str) -> Recipe:
@@ -50,6 +52,14 @@ def load(name_or_path: str) -> Recipe:
     Raises RecipeError, or UsageError for an unknown row, that names the nearest.
     """
     return _for_places(load_any(name_or_path), name_or_path)
+
+
+def load_of_encoder(name_or_path: str) -> EncoderRecipe:
+    """As `load`, a recipe of any task that makes descriptors of photos."""
+    recipe = load_any(name_or_path)
+    if isinstance(recipe, NightRecipe):
+        raise RecipeError(f"{name_or_path} is a recipe for the task {recipe.task}, which makes no descriptors.")
+    return recipe
 
 
 def load_any(name_or_path: str) -> AnyRecipe:

@@ -27,11 +27,13 @@ def learning_curves(metrics_csv: str, *, measured_on: str, best_epoch: int | Non
     left.plot([epoch for epoch, _ in losses], [loss for _, loss in losses], color=_LOSS, marker="o", markersize=3)
     left.set_title("Loss", color=_INK, fontsize=10, loc="left")
     for name, colour in (("recall@5", _FIFTH), ("recall@1", _FIRST)):
-        percent = [100 * float(row[name]) for row in rows]
-        right.plot(epochs, percent, color=colour, marker="o", markersize=3)
+        measured = [(epoch, 100 * float(row[name])) for epoch, row in zip(epochs, rows, strict=True) if row[name]]
+        if not measured:  # there was nothing to measure on
+            continue
+        right.plot(*zip(*measured, strict=True), color=colour, marker="o", markersize=3)
         right.annotate(
-            f" {name.replace('recall', 'R')} {percent[-1]:.1f}",
-            (epochs[-1], percent[-1]),
+            f" {name.replace('recall', 'R')} {measured[-1][1]:.1f}",
+            measured[-1],
             color=colour,
             fontsize=9,
             va="center",

@@ -11,7 +11,7 @@ import torch
 
 from geofix.encode import Inference
 from geofix.errors import UsageError
-from geofix.learn.learner import freeze
+from geofix.learn.place_learner import freeze
 from geofix.models.build import build
 from geofix.recipes import Recipe
 
