@@ -18,14 +18,17 @@ from geofix.augment.papers import AUGMENTATIONS
 from geofix.errors import GeofixError, UsageError
 from geofix.files import shipped_files
 from geofix.papers import Claim, Row, Table
-from geofix.recipes import Recipe
+from geofix.recipes import CrossviewRecipe, Recipe
 
 TABLES = {table.name: table for name in papers.paper_names() for table in papers.open_paper(name).tables}
 ROWS = {name: row for paper in papers.paper_names() for name, row in papers.open_paper(paper).rows.items()}
 CLAIMS = {claim.name: claim for claim in papers.claims()}
 KEYS_OF_PAPERS = {"key", "title", "authors", "code", "trained_on", "datasets", "tables"}
-KEYS_OF_TABLES = {"key", "where", "title", "protocol", "recalls", "rows", "note"}
-KEYS_OF_ROWS = {"key", "like", "label", "form", "recipe", "set", "weights_of", "members", "published", "note", "learns"}
+KEYS_OF_TABLES = {"key", "where", "title", "protocol", "recalls", "rows", "note", "ap", "counts"}
+KEYS_OF_ROWS = {
+    *("key", "like", "label", "form", "recipe", "set", "weights_of", "members", "published", "note", "learns"),
+    "counts_of",
+}
 
 
 def written(name: str) -> dict[str, Any]:
@@ -40,10 +43,10 @@ def table_of(row: Row) -> Table:
 # -- tables -------------------------------------------------------------------------------------------------------
 
 
-def test_both_papers_are_there_in_full() -> None:
-    assert papers.paper_names() == ["atadjanov", "martin"]
-    assert [len(papers.open_paper(name).tables) for name in papers.paper_names()] == [5, 11]
-    assert len(TABLES) == 16
+def test_the_papers_are_there_in_full() -> None:
+    assert papers.paper_names() == ["atadjanov", "bui", "martin"]
+    assert [len(papers.open_paper(name).tables) for name in papers.paper_names()] == [5, 3, 11]
+    assert len(TABLES) == 19
     assert len(ROWS) == sum(len(table.rows) for table in TABLES.values())
 
 
@@ -85,7 +88,10 @@ def test_form_and_note_are_a_rows_own() -> None:
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_published_numbers_fit_the_table(table: Table) -> None:
-    """A number for each recall, percent, none falling with N, of data that the paper has."""
+    """A number for each recall, percent, none falling with N, of data that the paper has; then the AP, if any."""
+    if table.counts:
+        assert all(len(row.published[papers.UNIVERSITY]) == 2 and row.counts_of for row in table.rows)
+        return
     assert table.recalls == tuple(sorted(set(table.recalls)))
     datasets = papers.open_paper(table.name.split("/")[0]).datasets
     assert set(datasets) <= set(papers.DATASETS)
@@ -94,8 +100,8 @@ def test_published_numbers_fit_the_table(table: Table) -> None:
         assert row.form in ("", "described", "coded", "ours"), row.name
         assert not (row.form == "ours" and row.published), row.name
         for numbers in row.published.values():
-            assert len(numbers) == len(table.recalls), row.name
-            known = printed(numbers)
+            assert len(numbers) == len(table.measures), row.name
+            known = printed(numbers[: len(table.recalls)])
             assert known == sorted(known), row.name
             assert all(0 < number < 100 for number in known), row.name
 
@@ -108,6 +114,8 @@ def test_published_numbers_stand_in_the_papers_text(name: str, shared: Path) -> 
         pytest.skip(f"no text of the paper at {path}")
     lines = [re.findall(r"\d+(?:[.,]\d+)?", line) for line in path.read_text(encoding="utf-8").splitlines()]
     found = [[float(number.replace(",", ".")) for number in line] for line in lines]
+    if name == "bui":  # the columns of its Table 2 came apart: a number a line
+        found.append([number for line in found for number in line])
     for row in papers.open_paper(name).rows.values():
         for data, numbers in row.published.items():
             assert any(stands_in(printed(numbers), line) for line in found), (row.name, data)
@@ -128,8 +136,8 @@ def stands_in(numbers: list[float], line: list[float]) -> bool:
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_row_is_a_recipe(table: Table) -> None:
-    for row in table.rows:
-        recipe = recipes.load(row.name)
+    for row in (row for row in table.rows if not row.counts_of):
+        recipe = recipes.load_of_encoder(row.name)
         assert recipe == recipes.of_row(row)
         assert recipe.name == row.name
         fields = recipe.model_dump(mode="json")
@@ -168,8 +176,9 @@ def test_rows_have_the_settings_of_their_papers() -> None:
 
 def test_forms_are_those_of_the_augmentations() -> None:
     """Where the program augmented otherwise than the paper says, the row says which of the two it is."""
-    for row in ROWS.values():
+    for row in (row for row in ROWS.values() if not row.name.startswith("bui/")):
         recipe = recipes.of_row(row)
+        assert isinstance(recipe, Recipe)
         differs = any(AUGMENTATIONS[name].differs for name in recipe.augment)
         assert not recipe.augment or row.form == (recipe.augment_as if differs else ""), row.name
 
@@ -177,7 +186,7 @@ def test_forms_are_those_of_the_augmentations() -> None:
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_what_is_described_has_a_twin_that_is_coded(table: Table) -> None:
     either = {"name": "", "augment_as": "described", "steps_by": "skip", "epochs": 0}
-    found: dict[str, list[Recipe]] = {"described": [], "coded": []}
+    found: dict[str, list[recipes.EncoderRecipe]] = {"described": [], "coded": []}
     for row in table.rows:
         if row.form in found:
             found[row.form].append(recipes.of_row(row).model_copy(update=either))
@@ -209,6 +218,16 @@ def test_claims_have_names_of_their_own() -> None:
 # -- names --------------------------------------------------------------------------------------------------------
 
 
+def test_rows_across_views() -> None:
+    small = recipes.load_of_encoder("bui/3/small-average")
+    assert isinstance(small, CrossviewRecipe) and (small.pooling, small.backbone) == ("average", "resnet18")
+    lpn = recipes.load_of_encoder("bui/2/lpn-256")
+    assert isinstance(lpn, CrossviewRecipe) and (lpn.partition, lpn.global_stages) == ("ring_lpn", ())
+    assert papers.chosen_rows("bui/1") == []  # it counts photos, and nothing is run
+    assert len(papers.chosen_rows("bui")) == 15
+    assert papers.open_paper("bui").tables[1].measures == ("R@1", "AP")
+
+
 def test_rows_by_paper_table_and_row() -> None:
     assert [row.name for row in papers.chosen_rows("martin/3")] == [
         "martin/3/vanilla",
@@ -223,7 +242,7 @@ def test_rows_by_paper_table_and_row() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("martn", "no paper 'martn'; did you mean 'martin'. Known are: atadjanov, martin"),
+        ("martn", "no paper 'martn'; did you mean 'martin'. Known are: atadjanov, bui, martin"),
         ("claims/night", "no paper 'claims'"),
         ("martin/66", "no table 'martin/66'; did you mean 'martin/6'. Known are: martin/1, "),
         ("martin/6/m22", "no row 'martin/6/m22'; did you mean 'martin/6/m2'. Known are: "),

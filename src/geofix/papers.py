@@ -11,10 +11,15 @@ from geofix.errors import unknown_name
 from geofix.files import shipped_files
 
 CLAIMS = "claims"
-DATASETS = ("pitts30k", "sf_xs", "tokyo_xs", "tokyo_night")
+UNIVERSITY = "university_1652"
+DATASETS = (
+    *("pitts30k", "sf_xs", "tokyo_xs", "tokyo_night"),
+    *(f"{UNIVERSITY} drone-satellite", f"{UNIVERSITY} satellite-drone"),
+)
 """Those of the published numbers."""
 BY_DAY, AT_NIGHT, DAY_AND_NIGHT = "day", "night", "day and night"
 """What rows learn from."""
+_TAKEN_OVER = ("label", "recipe", "weights_of", "learns", "counts_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,7 @@ class Row:
     something else than the paper says, "coded" for what the program did, and "ours" for what is in no paper.
     `published` has percent by data set, one number for each of the table's recalls (NaN: not printed). `note` says
     why the published row is known to be wrong; `learns` what it learns from: photos by day, their nights, or both.
+    `counts_of` is, in a table that counts photos and places, what it counts: SPLIT or SPLIT/VIEW.
     """
 
     name: str
@@ -38,6 +44,7 @@ class Row:
     published: dict[str, tuple[float, ...]] = field(default_factory=dict)
     note: str = ""
     learns: str = BY_DAY
+    counts_of: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -47,7 +54,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A published table: its rows, the N of the recalls that each published list holds, and how it was measured."""
+    """A published table: its rows, the N of the recalls that each published list holds, and how it was measured.
+
+    With `ap` each list ends with the average precision. With `counts` the table has photos and places of the data
+    instead, and nothing is run for it.
+    """
 
     name: str
     where: str
@@ -56,6 +67,13 @@ class Table:
     recalls: tuple[int, ...]
     rows: tuple[Row, ...]
     note: str = ""
+    ap: bool = False
+    counts: bool = False
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """What each published list holds, in words: R@1, ..., AP."""
+        return (*(f"R@{n}" for n in self.recalls), *(["AP"] if self.ap else []))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +152,14 @@ def is_row(name: str) -> bool:
 
 
 def chosen_rows(name: str) -> list[Row]:
-    """The rows that PAPER, PAPER/TABLE or PAPER/TABLE/ROW names. Raises UsageError that names the nearest."""
+    """The rows to run that PAPER, PAPER/TABLE or PAPER/TABLE/ROW names; nothing is run for rows that count.
+
+    Raises UsageError that names the nearest.
+    """
+    return [row for row in _named_rows(name) if not row.counts_of]
+
+
+def _named_rows(name: str) -> list[Row]:
     parts = name.strip("/").split("/")
     paper = open_paper(parts[0])
     if len(parts) == 1:
@@ -166,14 +191,15 @@ def _table(paper: str, fields: dict[str, Any]) -> Table:
     name = f"{paper}/{fields['key']}"
     rows = tuple(_row(f"{name}/{row['key']}") for row in fields["rows"])
     recalls = tuple(fields["recalls"])
-    return Table(name, fields["where"], fields["title"], fields["protocol"], recalls, rows, fields.get("note", ""))
+    more = {key: fields[key] for key in ("note", "ap", "counts") if key in fields}
+    return Table(name, fields["where"], fields["title"], fields["protocol"], recalls, rows, **more)
 
 
 @functools.cache
 def _row(name: str) -> Row:
     fields = _row_fields(name)
     row = _row(fields["like"]) if "like" in fields else Row(name, "")
-    given: dict[str, Any] = {key: fields[key] for key in ("label", "recipe", "weights_of", "learns") if key in fields}
+    given: dict[str, Any] = {key: fields[key] for key in _TAKEN_OVER if key in fields}
     if "members" in fields:
         given["members"] = tuple(fields["members"])
     if "published" in fields:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geofix import papers
 from geofix.cli.output import percent, points
+from geofix.data.places import Dataset
 from geofix.errors import DataError
 from geofix.files import write_atomically
 from geofix.papers import Paper, Row, Table
@@ -35,7 +36,7 @@ def write_tables(bench: Bench, rows: Sequence[Row], look: Look, verdicts: Sequen
         path = bench.out / f"{name}.md"
         write_atomically(path, paper_page(bench, papers.open_paper(name), look))
         written.append(path)
-    every = [row for name in papers.paper_names() for row in papers.open_paper(name).rows.values()]
+    every = [row for name in papers.paper_names() for row in papers.chosen_rows(name)]
     write_atomically(bench.out / CSV, rows_csv(bench, [look(row) for row in every]))
     write_atomically(bench.out / CLAIMS, claims_page(bench, verdicts))
     return [*written, bench.out / CSV, bench.out / CLAIMS]
@@ -61,6 +62,8 @@ def rows_csv(bench: Bench, results: Iterable[RowResult]) -> str:
             for asked in _parts(bench, data):
                 for at in scores[0].recall:
                     writer.writerow(_csv_row(bench, result, data, asked, at))
+            if result.average_precision(data) is not None:
+                writer.writerow(_csv_row(bench, result, data, "all", None))
     return out.getvalue()
 
 
@@ -93,7 +96,7 @@ def progress_line(result: RowResult) -> str:
 
 
 def _setting(bench: Bench, paper: Paper | None) -> list[str]:
-    tested = [f"{dataset.root.name} ({split})" for dataset, split in bench.tested.values()]
+    tested = dict.fromkeys(f"{dataset.root.name} ({split})" for dataset, split in bench.tested.values())
     learned = bench.datasets[0].root.name
     parts = [f"Learned from {learned} by day; tested on {', '.join(tested)}."]
     if bench.nights is not None:
@@ -114,15 +117,35 @@ def _setting(bench: Bench, paper: Paper | None) -> list[str]:
     return [" ".join(parts)]
 
 
+def _count_parts(bench: Bench, table: Table) -> list[str]:
+    """A table that counts photos and places: as printed, and those of the data at hand."""
+    lines = ["| row | published, photos / places | " + " | ".join(d.root.name for d in bench.datasets) + " | notes |"]
+    lines.append("|" + " --- |" * (3 + len(bench.datasets)))
+    for row in table.rows:
+        printed = " / ".join(f"{number:,.0f}" for number in row.published[papers.UNIVERSITY])
+        ours = [_counted(dataset, row.counts_of) for dataset in bench.datasets]
+        lines.append("| " + " | ".join([row.label, printed, *ours, row.note]) + " |")
+    return [f"## {table.where}: {table.title}", f"Published: {table.protocol}.", "\n".join(lines), table.note]
+
+
+def _counted(dataset: Dataset, what: str) -> str:
+    """Photos / places of a split, or of one of its views; nothing where there are none."""
+    split, _, view = what.partition("/")
+    if split not in dataset.splits:
+        return ""
+    part = dataset.splits[split]
+    photos = part.views.get(view, ()) if view else part.photos
+    return f"{len(photos):,} / {len({photo.place for photo in photos}):,}" if photos else ""
+
+
 def _table_parts(bench: Bench, table: Table, look: Look) -> list[str]:
+    if table.counts:
+        return _count_parts(bench, table)
     results = [look(row) for row in table.rows]
     published = [data for data in papers.DATASETS if any(data in row.published for row in table.rows)]
     ours = [(data, asked) for data in bench.tested for asked in _parts(bench, data)]
-    at = "/".join(str(n) for n in table.recalls)
-    header = ["row", *(f"published {data}, R@{at}" for data in published)]
-    header += [
-        f"{data}{'' if asked == 'all' else f' by {asked}'}, R@{'/'.join(_shown(table, asked))}" for data, asked in ours
-    ]
+    header = ["row", *(f"published {data}, {_measures(table, 'all')}" for data in published)]
+    header += [f"{data}{'' if asked == 'all' else f' by {asked}'}, {_measures(table, asked)}" for data, asked in ours]
     header += ["seeds", "started from", "notes"]
     notes: list[str] = []
     lines = [header, ["---"] * len(header)]
@@ -158,13 +181,19 @@ def _shown(table: Table, asked: str) -> list[str]:
     return [str(n) for n in (table.recalls if asked == "all" else table.recalls[:1])]
 
 
+def _measures(table: Table, asked: str) -> str:
+    recalls = f"R@{'/'.join(_shown(table, asked))}"
+    return f"{recalls} / AP" if table.ap and asked == "all" else recalls
+
+
 def _label(row: Row) -> str:
     return f"{row.label} ({row.form})" if row.form else row.label
 
 
 def _published(row: Row, data: str) -> str:
     numbers = row.published.get(data, ())
-    return " / ".join("–" if math.isnan(number) else f"{number:.1f}" for number in numbers)
+    places = 1 if all(math.isnan(number) or round(number, 1) == number for number in numbers) else 2
+    return " / ".join("–" if math.isnan(number) else f"{number:.{places}f}" for number in numbers)
 
 
 def _ours(bench: Bench, result: RowResult, table: Table, data: str, asked: str) -> str:
@@ -172,6 +201,8 @@ def _ours(bench: Bench, result: RowResult, table: Table, data: str, asked: str) 
         return ""
     chosen = queries_of(bench, data, asked)
     found = [result.recall(data, int(n), chosen) for n in _shown(table, asked)]
+    precision = result.average_precision(data) if table.ap and asked == "all" else None
+    found += [] if precision is None else [precision]
     return " / ".join(percent(mean, (low, high)) for mean, low, high in found)
 
 
@@ -195,23 +226,26 @@ def _numbered(notes: list[str], result: RowResult) -> str:
     return ", ".join(found)
 
 
-def _csv_row(bench: Bench, result: RowResult, data: str, asked: str, at: int) -> list[object]:
-    mean, low, high = result.recall(data, at, queries_of(bench, data, asked))
+def _csv_row(bench: Bench, result: RowResult, data: str, asked: str, at: int | None) -> list[object]:
+    """A line of the CSV: recall at `at`, or average precision."""
+    precision = result.average_precision(data) if at is None else None
+    mean, low, high = precision or result.recall(data, at or 1, queries_of(bench, data, asked))
+    measure = "AP" if at is None else f"R@{at}"
     scores = result.scores[data][0]
     protocol = scores.protocol
     published = ""
     if asked == "all" and data in result.row.published:
-        recalls = next(
-            table.recalls
+        measures = next(
+            table.measures
             for table in papers.open_paper(result.row.name.split("/")[0]).tables
             if result.row in table.rows
         )
-        if at in recalls:
-            number = result.row.published[data][recalls.index(at)]
+        if measure in measures:
+            number = result.row.published[data][measures.index(measure)]
             published = "" if math.isnan(number) else f"{number:g}"
     size = "x".join(str(n) for n in protocol["image_size"])
     return [
-        *(result.row.name, result.row.form, data, protocol["split"], asked, at),
+        *(result.row.name, result.row.form, data, protocol["split"], asked, at or measure),
         *(f"{mean:.4f}", f"{low:.4f}", f"{high:.4f}", result.seeds, published),
         *(protocol["pretrained"], protocol["weights"] or "", protocol["random_tensors"], protocol["epochs"], size),
         *(scores.gallery, protocol["split_hash"], ""),

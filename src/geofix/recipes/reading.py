@@ -115,14 +115,14 @@ def _text(kind: str, name_or_path: str, built_in: dict[str, Traversable]) -> tup
     return built_in[name_or_path].read_text(encoding="utf-8"), f"{kind} {name_or_path}"
 
 
-def of_row(row: papers.Row) -> Recipe:
+def of_row(row: papers.Row) -> EncoderRecipe:
     """The recipe of a paper's row; of one that tests another row's weights, all that both say, learning nothing."""
     if row.members:
         return changed(load("ensemble"), {**row.settings, "name": row.name}, row.name)
     if row.weights_of:
         trained = of_row(papers.open_row(row.weights_of))
         return changed(trained, {**row.settings, "epochs": 0, "name": row.name}, row.name)
-    return changed(load(row.recipe), {**row.settings, "name": row.name}, row.name)
+    return changed(load_of_encoder(row.recipe), {**row.settings, "name": row.name}, row.name)
 
 
 def names() -> list[str]:

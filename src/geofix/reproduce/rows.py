@@ -16,6 +16,7 @@ import numpy as np
 
 from geofix import papers, recipes
 from geofix.data.places import Dataset, scorable, split_hash
+from geofix.data.views import directed, directions
 from geofix.errors import (
     DataError,
     GeofixError,
@@ -35,7 +36,7 @@ from geofix.metrics import seeded_interval
 from geofix.models.backbones import load_trunk_weights, open_trunk, read_state
 from geofix.models.runs import SCORES, WEIGHTS, load_run
 from geofix.papers import Row
-from geofix.recipes import Recipe
+from geofix.recipes import CrossviewRecipe, EncoderRecipe, Recipe
 from geofix.reproduce.nights import Nights, by_day
 from geofix.reproduce.pace import Pace, distinct, pace_for
 from geofix.shapes import SeededHits
@@ -45,6 +46,8 @@ RUNS, PLAN = "runs", "plan.json"
 RECALLS_AT = (1, 5, 10, 20)
 NIGHTS_NEEDED = "It learns from nights: make them with `geofix data night DATA NIGHTS`, then add --nights NIGHTS."
 _SAID = "said.txt"
+_OF_THE_PAPER = ("backbone", "cut", "global_stages", "image_size", "epochs", "batch_size", "optimizer")
+_BOTH_WAYS = ("drone-satellite", "satellite-drone")
 # What stops a row and not the others.
 _OF_THE_ROW = (TrainingError, RecipeError, DataError, WeightsError, UsageError, MemoryError)
 
@@ -72,6 +75,14 @@ class RowResult:
         """(seeds, queries): whether something relevant was among the first `at`; of the `chosen` queries."""
         found = np.stack([scores.ranks < at for scores in self.scores[data]])
         return found if chosen is None else found[:, chosen]
+
+    def average_precision(self, data: str) -> tuple[float, float, float] | None:
+        """Mean over queries and seeds, with an interval over places and seeds; None where views do not ask."""
+        wholes = [scores.whole for scores in self.scores[data]]
+        if any(whole is None for whole in wholes):
+            return None
+        precisions = np.stack([whole.precisions for whole in wholes if whole is not None])
+        return seeded_interval(precisions, np.array(self.scores[data][0].clusters))
 
     def recall(self, data: str, at: int, chosen: np.ndarray | None = None) -> tuple[float, float, float]:
         """Mean over queries and seeds, with an interval over groups of queries and seeds."""
@@ -128,11 +139,14 @@ class Bench:
             if not usual:
                 continue
             name = column_name(dataset.root.resolve().name)
-            if name in found:
-                raise UsageError(
-                    f"{found[name][0].root} and {dataset.root} would stand in one column, {name}; rename one folder."
-                )
-            found[name] = (dataset, usual[0])
+            columns = _directions(name, dataset, usual[0]) or {name: (dataset, usual[0])}
+            for column in columns:
+                if column in found:
+                    raise UsageError(
+                        f"{found[column][0].root} and {dataset.root} would stand in one column, {column}; rename one "
+                        "folder."
+                    )
+            found |= columns
             if self.nights is not None and dataset is self.datasets[0]:
                 found |= self.nights.tested(name, dataset.splits[usual[0]])
         if not found:
@@ -141,6 +155,16 @@ class Bench:
                 "a split test or val is expected, or name test data with a second --data."
             )
         return found
+
+
+def _directions(name: str, dataset: Dataset, split: str) -> dict[str, tuple[Dataset, str]]:
+    """By column the data with a split asked in each direction between drone and satellite; nothing without these."""
+    part = dataset.splits[split]
+    possible = [direction for direction in _BOTH_WAYS if direction in directions(part.views)]
+    return {
+        f"{name} {direction}": (replace(dataset, splits={**dataset.splits, split: directed(part, direction)}), split)
+        for direction in possible
+    }
 
 
 def column_name(folder: str) -> str:
@@ -175,12 +199,17 @@ def planned(bench: Bench, rows: Iterable[Row], seeds: int, minutes: float | None
             )
         return replace(bench, pace=pace)
     # What is wrong with settings or weights must be known before they are written down for good.
-    recipes.with_settings(recipes.load("resnet18-gem"), list(bench.settings))
+    rows = list(rows)
+    kinds = {type(recipe): recipe for recipe in map(recipes.of_row, rows)} or {Recipe: recipes.load("resnet18-gem")}
+    for recipe in kinds.values():
+        recipes.with_settings(recipe, list(bench.settings))
+    if minutes is not None and CrossviewRecipe in kinds:
+        raise UsageError("--budget shortens trainings of places; across views use --set epochs=N.")
     if bench.weights is not None:
         read_state(bench.weights)
     pace = None
     if minutes is not None:
-        wanted = _runnable(bench, rows, seeds)
+        wanted = [recipe for recipe in _runnable(bench, rows, seeds) if isinstance(recipe, Recipe)]
         measured = sum(len(dataset.splits[split].photos) for dataset, split in bench.tested.values())
         pace = pace_for(distinct(wanted), minutes, measured, tests=len(wanted))
     write_json(path, {**asked, "pace": None if pace is None else asdict(pace)})
@@ -195,7 +224,7 @@ def _read_plan(path: Path) -> tuple[dict[str, Any], Pace | None]:
         raise GeofixError(f"{path} is damaged ({error}); remove it and give the same settings again.") from error
 
 
-def _runnable(bench: Bench, rows: Iterable[Row], seeds: int) -> list[Recipe]:
+def _runnable(bench: Bench, rows: Iterable[Row], seeds: int) -> list[EncoderRecipe]:
     """The recipes of all that is to be run; a row that cannot be run is found out when its turn comes."""
     found = []
     for row in _needed(rows, bench):
@@ -223,12 +252,14 @@ def read_row(bench: Bench, row: Row) -> RowResult:
     return _run_row(bench, row, 0)
 
 
-def recipe_of(bench: Bench, row: Row, seed: int) -> Recipe:
+def recipe_of(bench: Bench, row: Row, seed: int) -> EncoderRecipe:
     """The recipe of a row as it is run here."""
     asked = recipes.of_row(row)
     # A row that learns nothing does not begin to.
     settings = [one for one in bench.settings if asked.epochs or one.partition("=")[0].strip() != "epochs"]
     recipe = recipes.with_settings(asked, settings)
+    if isinstance(recipe, CrossviewRecipe):
+        return recipes.changed(recipe, {"seed": seed}, row.name)
     val_is_free = "val" in bench.datasets[0].splits and all(split != "val" for _, split in bench.tested.values())
     chosen_on = "val" if val_is_free else "block"
     changes: dict[str, Any] = {"seed": seed, "choose_on": chosen_on}
@@ -297,7 +328,7 @@ def _trained(bench: Bench, row: Row, seed: int) -> Path:
             progress=_named(bench.progress, f"{row.name}, seed {seed}"),
             say=said,
             errors=unreadable,
-            compare_on=(recipe.choose_on,),
+            compare_on=("val" if recipe.choose_on == "last" else recipe.choose_on,),
         )
     except (TrainingError, DataError, RecipeError) as error:  # would come again
         note_failure(out, error)
@@ -369,9 +400,11 @@ def _fewer_components(recipe: Recipe, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _changes(bench: Bench, row: Row, recipe: Recipe) -> list[str]:
+def _changes(bench: Bench, row: Row, recipe: EncoderRecipe) -> list[str]:
     """How the row was run otherwise than the paper ran it."""
     asked, told = recipes.of_row(row), []
+    if isinstance(recipe, CrossviewRecipe) or isinstance(asked, CrossviewRecipe):
+        return _changes_across_views(asked, recipe)
     if recipe.epochs and bench.pace is not None and bench.pace.shortens(asked):
         told.append(f"Trained shorter than in the paper: {bench.pace} (the papers: {asked.queries_per_epoch}).")
     random = [
@@ -391,6 +424,12 @@ def _changes(bench: Bench, row: Row, recipe: Recipe) -> list[str]:
     return told
 
 
+def _changes_across_views(asked: EncoderRecipe, recipe: EncoderRecipe) -> list[str]:
+    before, after = asked.model_dump(), recipe.model_dump()
+    changed = [f"{key} {after[key]} (the paper: {before[key]})" for key in _OF_THE_PAPER if after[key] != before[key]]
+    return [f"Otherwise than the row says: {', '.join(changed)}."] if changed else []
+
+
 def _said(folder: Path) -> list[str]:
     path = folder / _SAID
     return path.read_text(encoding="utf-8").splitlines() if is_file(path) else []
@@ -401,7 +440,7 @@ def _recall_by_epoch(folder: Path) -> tuple[tuple[float, float], ...]:
     if not is_file(folder / METRICS):
         return ()
     rows = csv.DictReader((folder / METRICS).read_text(encoding="utf-8").splitlines())
-    return tuple((float(row["recall@1"]), float(row["recall@5"])) for row in rows)
+    return tuple((float(row["recall@1"]), float(row["recall@5"])) for row in rows if row["recall@1"])
 
 
 def _named(progress: Progress | None, name: str) -> Progress | None:
