@@ -84,14 +84,14 @@ def average_precision(ranks: Sequence[np.ndarray], kind: APKind = "trapezoid") -
     Oxford buildings' evaluation). "step" is the mean of (i + 1) / (r + 1), as scikit-learn's. A single
     relevant row that is second scores 1/4 by the first and 1/2 by the second: the two must never be compared.
     """
-    found = np.zeros(len(ranks))
-    for query, at in enumerate(ranks):
-        if len(at):
-            number = np.arange(len(at))
-            after = (number + 1) / (at + 1)
-            before = np.where(at > 0, number / np.maximum(at, 1), 1.0)
-            found[query] = ((before + after) / 2 if kind == "trapezoid" else after).mean()
-    return found
+    lengths = np.array([len(at) for at in ranks], dtype=np.int64)
+    query = np.repeat(np.arange(len(ranks)), lengths)
+    at = np.concatenate([*ranks, np.empty(0, dtype=np.int64)])
+    number = np.arange(len(at)) - np.repeat(lengths.cumsum() - lengths, lengths)  # of each among its query's own
+    after = (number + 1) / (at + 1)
+    before = np.where(at > 0, number / np.maximum(at, 1), 1.0)
+    precision = (before + after) / 2 if kind == "trapezoid" else after
+    return np.bincount(query, weights=precision, minlength=len(ranks)) / np.maximum(lengths, 1)
 
 
 def first_ranks(ranks: Sequence[np.ndarray]) -> Ranks:
