@@ -39,7 +39,7 @@ def negatives(folder: Path, conditions: list[str | None]) -> tuple[list[Photo], 
 def test_photos_by_night_and_of_unknown_light_are_translated(tiny_run: Run, tmp_path: Path) -> None:
     days, nights = negatives(tmp_path, ["night", None, "day", "dusk"])
     plain, dark = encode(tiny_run, days).single, encode(tiny_run, nights).single
-    found = encode(tiny_run, nights, night_to_day=NEGATIVE).single
+    found = encode(tiny_run, nights, translator=NEGATIVE).single
     np.testing.assert_allclose(found[:2], plain[:2], atol=0.02)
     np.testing.assert_array_equal(found[2:], dark[2:])
     assert np.linalg.norm(found[:2] - dark[:2], axis=1).min() > 0.1
@@ -49,8 +49,8 @@ def test_a_journal_tells_translators_apart(tiny_run: Run, tmp_path: Path) -> Non
     _, nights = negatives(tmp_path, [None, None])
     journal = tmp_path / "journal"
     plain = encode(tiny_run, nights, journal=journal).single
-    found = encode(tiny_run, nights, night_to_day=NEGATIVE, journal=journal).single
-    other = encode(tiny_run, nights, night_to_day=replace(NEGATIVE, fingerprint="2"), journal=journal).single
+    found = encode(tiny_run, nights, translator=NEGATIVE, journal=journal).single
+    other = encode(tiny_run, nights, translator=replace(NEGATIVE, fingerprint="2"), journal=journal).single
     assert not np.array_equal(plain, found)
     np.testing.assert_array_equal(found, other)
     assert len(list(journal.iterdir())) == 3

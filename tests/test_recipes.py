@@ -35,7 +35,7 @@ def test_yaml_round_trip_of_every_field_changed() -> None:
         batch_size=1, epochs=3, learning_rate=1e-7, weight_decay=0.5, random_tensors=4, scales=(1.0, 0.5),
         whiten_directions=3, whiten_floor=0.7, learn="pairs", loss="sare_ind", margin=0.3, positive_within_m=7.5,
         positive_heading_deg=60.0, negative_beyond_m=30.0, mining="full", negatives=3, negative_candidates=50,
-        queries_per_epoch=70, cache_refresh=35, pairs=99, photos_per_place=5, frozen_through="layer1",
+        queries_per_epoch=70, cache_refresh=35, pairs=99, night_pairs=0.5, photos_per_place=5, frozen_through="layer1",
         batch_norm="frozen", optimizer="sgd", schedule="cosine", warmup_steps=4, patience=2, choose_on="val",
         block_share=0.4, accumulate=2, train_precision="bf16", channels_last=False, augment_colour=0.1,
         augment_crop=0.5, augment_perspective=0.2, augment_erase=0.3, augment_flip=True,

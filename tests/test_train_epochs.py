@@ -223,6 +223,19 @@ def test_other_splits_than_train(toy: Dataset, tmp_path: Path) -> None:
         train(small(), Dataset(toy.root, "x", {"a": pool, "b": pool}), tmp_path / "none")
 
 
+def test_pairs_with_their_nights(toy: Dataset, tmp_path: Path) -> None:
+    """Beside pairs of photos, pairs of a photo and its night: another whitening, and the same bits again."""
+    plain, nights, again = (
+        train(small(*PAIRS, "epochs=1", f"night_pairs={share}"), toy, tmp_path / name)
+        for name, share in (("plain", 0), ("nights", 0.5), ("again", 0.5))
+    )
+    days = int(rows(plain.folder)[1]["steps"])
+    assert days < int(rows(nights.folder)[1]["steps"]) <= days + round(0.5 * days)
+    assert nights.fingerprint == again.fingerprint != plain.fingerprint
+    with pytest.raises(RecipeError, match="night_pairs belong to learn=pairs; queries are learned at night by augment"):
+        small("night_pairs=0.5")
+
+
 # -- it resumes ---------------------------------------------------------------------------------------------------
 
 

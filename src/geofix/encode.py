@@ -140,13 +140,13 @@ def encode(
     *,
     method: Method = "hard_resize",
     precision: Precision | None = None,
-    night_to_day: Translator | None = None,
+    translator: Translator | None = None,
     journal: Path | None = None,
     progress: Progress | None = None,
 ) -> Encoded:
     """Descriptors of photos, in order; photos that cannot be read are reported, not fatal.
 
-    `night_to_day` makes another picture of each photo before the encoder sees it, but for those whose condition is
+    `translator` makes another picture of each photo before the encoder sees it, but for those whose condition is
     known and not night. With `journal`, a folder, finished parts are kept there, and the same call after a kill goes on
     behind them.
     """
@@ -155,10 +155,10 @@ def encode(
     done = 0
     for start in range(0, len(photos), _JOURNAL_PHOTOS):
         chunk = photos[start : start + _JOURNAL_PHOTOS]
-        key = _journal_key(run, chunk, method, precision, night_to_day) if journal else ""
+        key = _journal_key(run, chunk, method, precision, translator) if journal else ""
         part = _recall(journal, key)
         if part is None:
-            part = encode_chunk(inference, chunk, method, night_to_day, _shifted(progress, done, len(photos)))
+            part = encode_chunk(inference, chunk, method, translator, _shifted(progress, done, len(photos)))
             _remember(journal, key, part)
         parts.append(Encoded(part.descriptors, part.rows + start, part.errors))
         done += len(chunk)
@@ -171,7 +171,7 @@ def encode_chunk(
     inference: Inference,
     photos: Sequence[Photo],
     method: Method = "hard_resize",
-    night_to_day: Translator | None = None,
+    translator: Translator | None = None,
     progress: Progress | None = None,
 ) -> Encoded:
     """As `encode`, with an encoder that is ready, for callers that save their own progress."""
@@ -179,7 +179,7 @@ def encode_chunk(
     rows: list[int] = []
     found: list[np.ndarray] = []
     errors: list[tuple[int, PhotoError]] = []
-    for numbers, batch, failed in _batches(inference, photos, method, night_to_day):
+    for numbers, batch, failed in _batches(inference, photos, method, translator):
         errors += failed
         if batch is not None:
             descriptors = inference(batch).reshape(len(numbers), crops, -1)
@@ -199,7 +199,7 @@ def _no_number(photo: Photo) -> PhotoError:
 
 
 def _batches(
-    inference: Inference, photos: Sequence[Photo], method: Method, night_to_day: Translator | None
+    inference: Inference, photos: Sequence[Photo], method: Method, translator: Translator | None
 ) -> Iterator[tuple[list[int], PixelBatch | None, list[tuple[int, PhotoError]]]]:
     """Runs of photos whose views have one size, decoded ahead by threads while the network works."""
     size = inference.preprocess.size
@@ -209,9 +209,9 @@ def _batches(
     errors: list[tuple[int, PhotoError]] = []
 
     def look(photo: Photo) -> list[Pixels]:
-        if night_to_day is None or photo.condition not in (None, "night"):
+        if translator is None or photo.condition not in (None, "night"):
             return views(read_pixels(photo.path, target=target, exactly=method == "hard_resize"), size, method)
-        return views(night_to_day.translate(read_pixels(photo.path), 0), size, method)
+        return views(translator.translate(read_pixels(photo.path), 0), size, method)
 
     for number, photo_views in _decoded(photos, look, inference.batch_size * _LOOKAHEAD):
         if isinstance(photo_views, PhotoError):
@@ -264,10 +264,10 @@ def _joined(parts: list[Encoded], crops: int, length: int) -> Encoded:
 
 
 def _journal_key(
-    run: Run, photos: Sequence[Photo], method: Method, precision: str | None, night_to_day: Translator | None
+    run: Run, photos: Sequence[Photo], method: Method, precision: str | None, translator: Translator | None
 ) -> str:
     """Changes with the encoder, the way of looking, and any photo's name, size or time."""
-    changed = night_to_day.fingerprint if night_to_day else ""
+    changed = translator.fingerprint if translator else ""
     digest = hashlib.sha256(f"{__version__} {run.fingerprint} {method} {precision} {changed}\n".encode())
     for photo in photos:
         try:

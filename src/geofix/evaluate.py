@@ -199,7 +199,7 @@ def evaluate(
     def described(photos: Sequence[Photo], way: Method, before: int, through: Translator | None = None) -> Encoded:
         report = _moved(progress, before, total)
         return encode(
-            run, photos, method=way, precision=precision, night_to_day=through, journal=journal, progress=report
+            run, photos, method=way, precision=precision, translator=through, journal=journal, progress=report
         )
 
     gallery = described(mark.gallery, "hard_resize", 0)

@@ -69,7 +69,7 @@ def locate(
         raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
     rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
     asked = [Photo(str(path), path) for path in photos]
-    encoded = encode(atlas.run(), asked, precision=precision, night_to_day=night_to_day, progress=progress)
+    encoded = encode(atlas.run(), asked, precision=precision, translator=night_to_day, progress=progress)
     fixes: list[Fix] = [Fix(str(path)) for path in photos]
     failed = sorted(set(range(len(photos))) - set(encoded.rows.tolist()))
     for row, error in zip(failed, encoded.errors, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from geofix.mining import mutual_pairs
 from geofix.models.encoder import Encoder, SingleEncoder
 from geofix.models.runs import Run
 from geofix.models.whitening import LearnedWhitening
+from geofix.night.translators import Translator, each_its_own_night
 from geofix.photos import Photo
 from geofix.recipes import Recipe
 from geofix.shapes import DescriptorRows
@@ -55,7 +57,12 @@ def learn_pairs(
     learned = _Described(plain, split.photos, "encoding what is learned from", progress)
     gallery = _Described(plain, mark.gallery, "encoding the gallery of the block", progress)
     queries = _Described(plain, mark.queries, "encoding the queries of the block", progress)
-    near = _Near(recipe, split, learned)
+    nights = None
+    if recipe.night_pairs:
+        by_day = [replace(photo, condition=None) for photo in split.photos if "night" not in (photo.condition or "")]
+        what = "encoding the nights of what is learned from"
+        nights = _Described(plain, by_day, what, progress, each_its_own_night())
+    near = _Near(recipe, split, learned, nights)
     history: list[Row] = []
     best_epoch, best, stopped = 0, _copied(whitening), ""
     for epoch in range(recipe.epochs + 1):
@@ -78,9 +85,17 @@ def learn_pairs(
 class _Described:
     """Photos encoded once, without the whitening, which can then be applied as often as wanted."""
 
-    def __init__(self, plain: Run, photos: Sequence[Photo], what: str, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        plain: Run,
+        photos: Sequence[Photo],
+        what: str,
+        progress: Progress | None,
+        translator: Translator | None = None,
+    ) -> None:
         tell = (lambda done, total: progress(what, done, total)) if progress else None
-        self.found = encode(plain, photos, journal=plain.folder / JOURNAL, progress=tell)
+        self.found = encode(plain, photos, translator=translator, journal=plain.folder / JOURNAL, progress=tell)
+        self.names = [photos[row].name for row in self.found.rows]
         if not len(self.found.rows):
             raise DataError(f"None of the {len(photos)} photos can be used. The first: {self.found.errors[0]}")
 
@@ -94,8 +109,11 @@ class _Described:
 class _Near:
     """Who was taken near whom among the photos that have a descriptor, and where each was taken from."""
 
-    def __init__(self, recipe: Recipe, split: Split, learned: _Described) -> None:
+    def __init__(self, recipe: Recipe, split: Split, learned: _Described, nights: _Described | None) -> None:
         self.recipe = recipe
+        self.nights = nights
+        rows = {name: row for row, name in enumerate(learned.names)}
+        self.days = [] if nights is None else [rows.get(name, -1) for name in nights.names]  # the day of each night
         self.split_name = split.name
         photos, described = place_photos(split, Nearness.of(self.recipe)), learned.found.rows
         row_of = np.full(len(photos.photos), -1, dtype=np.int64)
@@ -114,8 +132,15 @@ class _Near:
         rng = np.random.default_rng([self.recipe.seed, epoch])
         pairs = pairs[np.sort(rng.permutation(len(pairs))[: self.recipe.pairs])]
         plain = torch.from_numpy(learned.found.single)
-        whitening.fit(plain[pairs[:, 0]] - plain[pairs[:, 1]], self.recipe.whiten_floor)
-        return len(pairs), _apart(learned.by(whitening).single, pairs)
+        differences = [plain[pairs[:, 0]] - plain[pairs[:, 1]]]
+        if self.nights is not None:
+            known = np.flatnonzero(np.array(self.days) >= 0)
+            chosen = rng.permutation(known)[: round(self.recipe.night_pairs * len(pairs))]
+            by_day = plain[np.array(self.days)[chosen]]
+            differences.append(torch.from_numpy(self.nights.found.single)[chosen] - by_day)
+        both = torch.cat(differences)
+        whitening.fit(both, self.recipe.whiten_floor)
+        return len(both), _apart(learned.by(whitening).single, pairs)
 
 
 def _spot(photo: Photo) -> Hashable:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,6 +76,16 @@ def simple(night: SimpleNight | None = None) -> Translator:
     """The simple night: whole photos only, as its sky, its street of lamps and its exposure are those of a photo."""
     how = night or SimpleNight()
     return Translator("simple", _hashed(repr(how)), lambda day, seed: simple_night(day, how, seed), True)
+
+
+def each_its_own_night() -> Translator:
+    """The simple night with exposure, lamps and noise by the pixels of each photo, whatever seed is asked for."""
+    plain = simple()
+
+    def translate(pixels: Pixels, seed: int) -> Pixels:
+        return plain.translate(pixels, seed + zlib.crc32(np.ascontiguousarray(pixels).data))
+
+    return _wrapped(plain, "by its pixels", translate)
 
 
 def stretched(translator: Translator) -> Translator:

@@ -92,6 +92,7 @@ class Recipe(BaseModel):
     queries_per_epoch: int = Field(default=5000, ge=1)
     cache_refresh: int = Field(default=1000, ge=1)  # queries between two minings
     pairs: int = Field(default=4000, ge=1)  # from which the whitening is learned, at most
+    night_pairs: float = Field(default=0.0, ge=0, le=1)  # of a photo and its simple night, for each of these
     photos_per_place: int = Field(default=4, ge=2)  # of the classes
     batch_size: int = Field(default=4, ge=1)  # triplets a step in the papers; places a step of the classes
 
@@ -197,6 +198,10 @@ class Recipe(BaseModel):
         if self.pooling == "rmac" and self.join == "concat" and len(self.scales) + len(self.steps) > 1:
             raise ValueError(
                 "rmac pools squares of one map and cannot pool several scales side by side; choose one, or join=average"
+            )
+        if self.night_pairs and self.learn != "pairs":
+            raise ValueError(
+                "night_pairs belong to learn=pairs; queries are learned at night by augment=[simple-night]"
             )
         if self.learn == "pairs" and not self.whiten_directions:
             raise ValueError("learning from pairs learns the whitening and nothing else; set whiten_directions too")
