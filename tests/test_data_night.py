@@ -6,7 +6,7 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -459,6 +459,24 @@ def test_a_folder_that_may_not_be_written(public: Path) -> None:
     with as_nobody(), pytest.raises(StorageError, match=r"out may not be written .*choose another folder"):
         translated(source, public / "shut" / "out", DARK)
     assert list((public / "shut").iterdir()) == []
+
+
+def test_what_goes_with_the_nights_is_there_before_they_have_their_name(tmp_path: Path) -> None:
+    """A kill while the sheet is drawn leaves the folder unfinished, and the same command draws it again."""
+    source, out = write_places(tmp_path / "days"), tmp_path / "out"
+    seen: list[list[bool]] = []
+
+    def draw(root: Path, photos: Sequence[tuple[Path, Path]]) -> None:
+        seen.append([out.exists(), root.is_dir(), all(day.is_file() and night.is_file() for day, night in photos)])
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translated(source, out, DARK, before_naming=draw)
+    assert not out.exists()
+    made = translated(source, out, DARK, before_naming=draw)
+    assert made.already == len(made.photos) > 0
+    assert seen == [[False, True, True]] * 2
 
 
 # -- the command --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,10 +52,13 @@ def night(
         translator = tiled(translator, tiles, tiles // 4)
     if stretch:
         translator = stretched(translator)
-    with output.progress("translating") as progress:
-        made = translated(source, out, translator, seed=seed, merge=merge, progress=progress)
     sheet = out.with_name(f"{out.name}-sheet.png")
-    write_atomically(sheet, _sheet(source, made, translator))
+
+    def drawn(root: Path, photos: Sequence[tuple[Path, Path]]) -> None:
+        write_atomically(sheet, _sheet(source, root, photos, translator))
+
+    with output.progress("translating") as progress:
+        made = translated(source, out, translator, seed=seed, merge=merge, progress=progress, before_naming=drawn)
     for line in _said(made, translator, merge):
         output.result(line)
     output.result(f"{sheet}: {min(_ON_SHEET, len(made.photos))} of them, day above night")
@@ -78,16 +81,16 @@ def _remark(made: Translated) -> None:
         output.remark(f"not copied, as they are neither photos nor tables of them: {first_few(made.left_out)}")
 
 
-def _sheet(source: Path, made: Translated, translator: Translator) -> bytes:
-    """A few of the photos, spread over all of them, each above its night."""
+def _sheet(source: Path, root: Path, photos: Sequence[tuple[Path, Path]], translator: Translator) -> bytes:
+    """A few of the photos, spread over all of them, each above its night in `root`."""
     from geofix.reports.sheets import contact_sheet
 
-    count = min(_ON_SHEET, len(made.photos))
-    chosen = [made.photos[number * len(made.photos) // count] for number in range(count)]
+    count = min(_ON_SHEET, len(photos))
+    chosen = [photos[number * len(photos) // count] for number in range(count)]
     strips, names = [], []
     for first in range(0, count, _A_ROW):
         row = chosen[first : first + _A_ROW]
-        strips += [_strip(source, [day for day, _ in row]), _strip(made.root, [night for _, night in row])]
+        strips += [_strip(source, [day for day, _ in row]), _strip(root, [night for _, night in row])]
         names += ["day", f"night: {translator.name}"]
     return contact_sheet(strips, names)
 

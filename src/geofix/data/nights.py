@@ -67,13 +67,16 @@ def translated(
     seed: int = 0,
     merge: bool = False,
     progress: Progress | None = None,
+    before_naming: Callable[[Path, Sequence[tuple[Path, Path]]], None] | None = None,
 ) -> Translated:
     """Every photo below `source` by night, in a new folder `out` with the same folders in it.
 
     With `merge` the photos themselves lie beside their nights, as hard links or, where the disk cannot link, copies. A
     photo's night hangs on its name, its pixels, the translator and `seed` alone. Until all is done the work is in
-    `out` + .unfinished. Photos that cannot be read are `problems`. Raises UsageError for an `out` that exists or lies
-    in the source, and for work begun otherwise; DataError where nothing can be made; StorageError.
+    `out` + .unfinished; `before_naming` is called with that folder and the photos and their nights when all else is
+    done, so that what it makes is there whenever `out` is. Photos that cannot be read are `problems`. Raises UsageError
+    for an `out` that exists or lies in the source, and for work begun otherwise; DataError where nothing can be made;
+    StorageError.
     """
     _refuse(source, out)
     found = _found(source, merge)
@@ -94,6 +97,8 @@ def translated(
             raise problems[0]
         tables, rows_left_out = _tables(found, done, work, merge)
         _remove_halves(work)
+        if before_naming:
+            before_naming(work, [(source / name, work / found.nights[name]) for name in done])
         work.rename(out)
     except OSError as error:
         raise storage_error(error, out) from error

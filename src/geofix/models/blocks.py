@@ -69,12 +69,12 @@ def _block(maps: Maps, box: tuple[slice, slice], hole: tuple[slice, slice] | Non
     """What a box of maps holds; without the hole, or with zeros there."""
     if hole is None:
         return maps[:, :, box[0], box[1]].flatten(2)
-    kept = torch.zeros(maps.shape[-2:], dtype=torch.bool, device=maps.device)
-    kept[box] = True
     if zeros:
         filled = maps.clone()
         filled[:, :, hole[0], hole[1]] = 0
         return filled[:, :, box[0], box[1]].flatten(2)
+    kept = torch.zeros(maps.shape[-2:], dtype=torch.bool, device=maps.device)
+    kept[box] = True
     kept[hole] = False
     ring: Tensor = maps[:, :, kept]
     return ring
