@@ -10,7 +10,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
 def test_there_are_examples() -> None:
-    assert [path.name for path in EXAMPLES] == ["place.py"]
+    assert [path.name for path in EXAMPLES] == ["crossview.py", "place.py"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
