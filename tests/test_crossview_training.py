@@ -20,12 +20,12 @@ from geofix.data.pairs import view_pairs, without_places
 from geofix.data.places import Dataset
 from geofix.errors import DataError, RecipeError, TrainingError, UsageError
 from geofix.learn.crossview import ViewLearner, ViewLesson
-from geofix.learn.learner import Progress
 from geofix.models.build import build
 from geofix.models.crossview import BlockEncoder
 from geofix.models.runs import load_run
 from geofix.recipes import CrossviewRecipe
 from geofix.train import train
+from test_train_epochs import Killed, killed_at
 from toy_views import put_places, university
 
 TINY = ["backbone=test_resnet", "cut=layer3", "global_stages=[layer2, layer3]", "image_size=64x64", "blocks=2",
@@ -240,22 +240,6 @@ def test_ways_of_learning(toy: Dataset, tmp_path: Path, loss: str, precision: st
     settings = [f"loss={loss}", f"train_precision={precision}", "warmup_epochs=1", "rotate_gallery_deg=30"]
     run = train(small(*settings, *(["kl=0"] if loss == "infonce" else [])), toy, tmp_path / "run")
     assert math.isfinite(float(rows(run.folder)[-1]["loss"]))
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing of ours catches it."""
-
-
-def killed_at(step: int) -> Progress:
-    calls = {"n": 0}
-
-    def progress(what: str, done: int, total: int) -> None:
-        if what == "training":
-            calls["n"] += 1
-            if calls["n"] == step:
-                raise Killed
-
-    return progress
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
