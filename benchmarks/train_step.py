@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from geofix import losses, recipes
-from geofix.learn.learner import Learner, freeze
+from geofix.learn.place_learner import PlaceLearner, freeze
 from geofix.models.build import build
 from geofix.models.encoder import SingleEncoder
 from geofix.models.pooling import NetVLAD
@@ -29,7 +29,8 @@ GROUP = 12  # a query, its positive and ten negatives
 
 def encoder_of(pooling: str) -> SingleEncoder:
     recipe = recipes.with_settings(recipes.load("resnet18-gem"), ["pretrained=none", f"pooling={pooling}"])
-    encoder = build(recipe, pretrained=False).singles()[0].train()
+    encoder = build(recipe, pretrained=False).train()
+    assert isinstance(encoder, SingleEncoder)
     freeze(encoder)
     return encoder
 
@@ -69,7 +70,7 @@ class Ours:
     def __init__(self, pooling: str, photos: int, precision: str) -> None:
         encoder = encoder_of(pooling)
         encoder.trunk.to(memory_format=torch.channels_last)
-        self.learner = Learner(encoder, None)  # type: ignore[arg-type]
+        self.learner = PlaceLearner(encoder, None)  # type: ignore[arg-type]
         self.precision = precision
         self.optimizer = torch.optim.Adam([p for p in encoder.parameters() if p.requires_grad], lr=1e-5)
         # As batches of photos come: channels are the last axis of decoded pixels.

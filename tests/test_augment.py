@@ -198,7 +198,7 @@ def _conv(encoder: torch.nn.Module) -> torch.Tensor:
 def test_the_queries_of_triplets_are_what_is_changed(
     toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learner = importlib.import_module("geofix.learn.learner")
+    learner = importlib.import_module("geofix.learn.place_learner")
     seen: list[list[bool]] = []
 
     def looked_at(pixels: torch.Tensor, places: torch.Tensor, recipe: Recipe, preprocess: Preprocess, seed: int):  # type: ignore[no-untyped-def]

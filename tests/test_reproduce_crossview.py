@@ -56,7 +56,7 @@ def test_the_page_has_published_and_ours(bench: Bench) -> None:
     page = paper_page(bench, papers.open_paper("bui"), look)
     assert "published university_1652 drone-satellite, R@1 / AP" in page and "views satellite-drone, R@1 / AP" in page
     assert "| SE-ResNet-50, GeM `seresnet50-gem` | 82.87 / 85.31 | 90.87 / 82.06 |" in page
-    assert "| Training | 50,218 / 701 | 21 / 7 |" in page
+    assert "| Training `training` | 50,218 / 701 | 21 / 7 |" in page
     assert "Otherwise than the row says: backbone test_resnet (the paper: resnet18)" in page
     lines = list(csv.DictReader(rows_csv(bench, [look(papers.open_row("bui/3/small-gem"))]).splitlines()))
     assert [line["recall_at"] for line in lines] == ["1", "5", "10", "20", "AP"] * 2
@@ -66,8 +66,8 @@ def test_the_page_has_published_and_ours(bench: Bench) -> None:
 def test_photos_of_the_release_are_counted_by_view(tmp_path: Path) -> None:
     bench = Bench((open_dataset(university(tmp_path / "university-1652")),), tmp_path / "out", settings=TINY)
     page = paper_page(bench, papers.open_paper("bui"), lambda row: read_row(bench, row))
-    assert "| Query (UAV) | 37,855 / 701 | 6 / 2 |" in page
-    assert "| Gallery (Satellite) | 951 / 951 | 3 / 3 |" in page
+    assert "| Query (UAV) `query-drone` | 37,855 / 701 | 6 / 2 |" in page
+    assert "| Gallery (Satellite) `gallery-satellite` | 951 / 951 | 3 / 3 |" in page
     # Its name is that of the published columns, with whose numbers ours can then be compared.
     assert "cannot be compared" not in page
 

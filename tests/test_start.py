@@ -279,4 +279,4 @@ def test_weights_that_no_member_uses(tmp_path: Path) -> None:
 def test_another_exponent_than_the_run_s(tmp_path: Path) -> None:
     first = train(quick(), None, tmp_path / "first")
     again = train(quick("gem_p=5.0"), None, tmp_path / "second", weights=first.folder)
-    assert again.encoder.singles()[0].pooling.p.item() == 5.0  # type: ignore[arg-type]
+    assert again.encoder.with_trunks()[0].pooling.p.item() == 5.0  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ def _count_parts(bench: Bench, table: Table) -> list[str]:
     for row in table.rows:
         printed = " / ".join(f"{number:,.0f}" for number in row.published[papers.UNIVERSITY])
         ours = [_counted(dataset, row.counts_of) for dataset in bench.datasets]
-        lines.append("| " + " | ".join([row.label, printed, *ours, row.note]) + " |")
+        lines.append("| " + " | ".join([f"{row.label} `{row.name.split('/')[2]}`", printed, *ours, row.note]) + " |")
     return [f"## {table.where}: {table.title}", f"Published: {table.protocol}.", "\n".join(lines), table.note]
 
 
