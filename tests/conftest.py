@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -40,6 +42,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+def hide_rasterio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra `maps` is not installed."""
+    load = builtins.__import__
+
+    def without(name: str, *more: Any) -> Any:
+        if name.startswith("rasterio"):
+            raise ImportError(name)
+        return load(name, *more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
 
 
 @pytest.fixture

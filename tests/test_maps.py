@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import math
 import os
@@ -18,6 +17,7 @@ import pytest
 from PIL import Image
 from pyproj import CRS, Geod, Transformer
 
+from conftest import hide_rasterio
 from geofix.data.maps import geotiff, tile_pyramid
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.grid import MapTile, default_scales, read_tile, tiles
@@ -785,14 +785,7 @@ def test_without_rasterio_a_geotiff_is_refused_with_the_line_that_helps(
     path = tmp_path / "map.tif"
     path.write_bytes(b"II*\x00")
     picture, *_ = made("png", tmp_path)
-    load = builtins.__import__
-
-    def without(name: str, *more: Any) -> Any:
-        if name.startswith("rasterio"):
-            raise ImportError(name)
-        return load(name, *more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide_rasterio(monkeypatch)
     with pytest.raises(MissingExtraError, match=r"Reading a GeoTIFF needs .* pip install 'geofix\[maps\]'"):
         open_map(path)
     aerial = open_map(picture)

@@ -1,13 +1,12 @@
 """The orthophoto: where its pixels lie on Earth, no seams between its tiles, with and without rasterio."""
 
-import builtins
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from conftest import hide_rasterio
 from geofix.errors import MissingExtraError, StorageError, UsageError
 from geofix.photos import read_pixels
 from geofix.positions import Position, utm_epsg, utm_wkt
@@ -85,14 +84,7 @@ def test_a_folder_gets_what_can_be_written(tmp_path: Path, town: Town, monkeypat
 def test_without_rasterio_a_geotiff_is_refused_with_the_line_that_helps(
     tmp_path: Path, town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = builtins.__import__
-
-    def without(name: str, *more: Any) -> Any:
-        if name.startswith("rasterio"):
-            raise ImportError(name)
-        return load(name, *more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    hide_rasterio(monkeypatch)
     with pytest.raises(MissingExtraError, match=r"Writing a GeoTIFF needs .* pip install 'geofix\[maps\]'"):
         write_orthophoto(tmp_path / "town.tif", town, metres_per_pixel=4.0)
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ all queries, also those with nothing relevant.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from geofix.metrics import APKind
 from geofix.shapes import GalleryRows, QueryRows, Ranks
 
 Distractors = Literal["keep", "drop"]
+_DISTRACTORS: tuple[Distractors, ...] = get_args(Distractors)
+_AP_KINDS: tuple[APKind, ...] = get_args(APKind)
 _BLOCK_NUMBERS = 8_000_000  # similarities at a time: 32 MB
 
 
@@ -88,13 +90,13 @@ def without_distractors(mark: Benchmark) -> Benchmark:
 
 def check_distractors(name: str) -> Distractors:
     """keep or drop; else UsageError."""
-    if name not in ("keep", "drop"):
+    if name not in _DISTRACTORS:
         raise UsageError(f"Distractors are to {name!r}; keep or drop is expected.")
-    return "keep" if name == "keep" else "drop"
+    return name
 
 
 def check_ap(name: str) -> APKind:
     """trapezoid or step; else UsageError."""
-    if name not in ("trapezoid", "step"):
+    if name not in _AP_KINDS:
         raise UsageError(f"There is no average precision {name!r}; trapezoid or step is expected.")
-    return "trapezoid" if name == "trapezoid" else "step"
+    return name

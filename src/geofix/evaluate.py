@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -172,11 +172,10 @@ def evaluate(
     Where the split has views, `direction` (drone-satellite: QUERY-GALLERY) chooses which of them ask and which
     are searched; `views.from_views` says what is taken without it. Such scores have average precision, too, of the kind
     `ap`, and `distractors` "drop" leaves gallery photos of places out that nobody asks about. Gallery photos are always
-    hard_resize, queries
-    as `method` says. Photos that cannot be read are left out of the gallery, and count as misses among the
-    queries. `pca` reduces descriptors by a PCA fitted on the train split, or on the gallery where the dataset has
-    none (the protocol says which). `night_to_day` is put before the encoder for queries, but for those whose condition
-    is known and not night.
+    hard_resize, queries as `method` says. Photos that cannot be read are left out of the gallery, and count as misses
+    among the queries. `pca` reduces descriptors by a PCA fitted on the train split, or on the gallery where the dataset
+    has none (the protocol says which). `night_to_day` is put before the encoder for queries, but for those whose
+    condition is known and not night.
     """
     _check_recalls(recalls_at)
     if exclude_nearer_than_m is not None and not 0 < exclude_nearer_than_m < float("inf"):
@@ -228,8 +227,7 @@ def evaluate(
         "pca": None if not pca else {"components": pca, "fitted_on": "train" if _has_train(dataset) else "gallery"},
         "unreadable": len(errors),
     }
-    scores = _scored(used, neighbours, distances, recalls_at, protocol, errors)
-    return scores if whole is None else _by_whole_ranking(scores, whole)
+    return _scored(used, neighbours, distances, recalls_at, protocol, errors, whole)
 
 
 def recall_now(
@@ -278,17 +276,6 @@ def compare(first: Scores, second: Scores, allow_unlike: Sequence[str] = ()) -> 
     if first.whole is not None and second.whole is not None:
         ap = metrics.paired_difference(first.whole.precisions, second.whole.precisions, first.clusters)
     return Comparison(differences, len(set(first.clusters)), ap)
-
-
-def _by_whole_ranking(scores: Scores, whole: WholeRanking) -> Scores:
-    """Recall by the ranking of the whole gallery, so that it and the average precision agree on ties."""
-    return replace(
-        scores,
-        recall={n: metrics.recall(whole.ranks, n) for n in scores.recall},
-        recall_ci95={n: metrics.clustered_interval(whole.ranks < n, scores.clusters) for n in scores.recall},
-        ranks=whole.ranks,
-        whole=whole,
-    )
 
 
 def _check_recalls(recalls_at: Sequence[int]) -> None:
@@ -402,8 +389,10 @@ def _scored(
     recalls_at: Sequence[int],
     protocol: dict[str, Any],
     errors: tuple[PhotoError, ...],
+    whole: WholeRanking | None,
 ) -> Scores:
-    ranks = metrics.first_relevant_ranks(neighbours, mark.relevant)
+    # By the ranking of the whole gallery where there is one, so that recall and average precision agree on ties.
+    ranks = metrics.first_relevant_ranks(neighbours, mark.relevant) if whole is None else whole.ranks
     return Scores(
         recall={n: metrics.recall(ranks, n) for n in recalls_at},
         recall_ci95={n: metrics.clustered_interval(ranks < n, mark.clusters) for n in recalls_at},
@@ -418,4 +407,5 @@ def _scored(
         sweep=sweep_of(mark.queries, ranks, mark.clusters, recalls_at),
         predictions=Predictions(mark.queries, mark.gallery, neighbours, distances),
         errors=errors,
+        whole=whole,
     )

@@ -35,12 +35,21 @@ def _steps(recipe: Recipe) -> list[Step]:
     """Colour, perspective, crop and blot, in that order: a blot hides what is seen, so it comes last."""
     steps: list[Step] = []
     if recipe.augment_colour:
-        jitter = (recipe.augment_colour, recipe.augment_colour)
-        steps.append(Jitter(jitter, jitter, jitter))
+        steps.append(colour_jitter(recipe.augment_colour))
     if recipe.augment_perspective:
         steps.append(Perspective(recipe.augment_perspective, probability=0.5))
     if recipe.augment_crop < 1:
         steps.append(RandomCrop(recipe.augment_crop))
     if recipe.augment_erase:
-        steps.append(Erase(recipe.augment_erase, scale=(0.02, 0.2)))
+        steps.append(blot(recipe.augment_erase))
     return steps
+
+
+def colour_jitter(strength: float) -> Step:
+    """Brightness, contrast and saturation, each by a factor of up to `strength` from 1."""
+    return Jitter((strength, strength), (strength, strength), (strength, strength))
+
+
+def blot(probability: float) -> Step:
+    """A rectangle of up to a fifth of the photo is overwritten."""
+    return Erase(probability, scale=(0.02, 0.2))

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofix.augment.chance import seeded
-from geofix.augment.steps import Erase, Jitter, Setting, Step, through
+from geofix.augment.steps import Setting
+from geofix.augment.strengths import blot, colour_jitter
 from geofix.recipes import CrossviewRecipe
 from geofix.tensors import Images, PixelBatch
 from geofix.transforms import Preprocess, normalised
@@ -27,17 +28,16 @@ def prepared_views(
     """
     with seeded(seed, pixels.device):
         moved = _moved(pixels.float(), searched, recipe)
-        jitter: list[Step] = []
-        if recipe.augment_colour:
-            strength = (recipe.augment_colour, recipe.augment_colour)
-            jitter = [Jitter(strength, strength, strength)]
-        blot: list[Step] = [Erase(recipe.augment_erase, scale=(0.02, 0.2))] if recipe.augment_erase else []
         setting = Setting(recipe.seed, preprocess)
         levels = moved.round().clamp(0, 255).to(torch.uint8)
-        if jitter:
-            levels = torch.stack([through(jitter, photo, setting) for photo in levels])
+        if recipe.augment_colour:
+            jitter = colour_jitter(recipe.augment_colour)
+            levels = torch.stack([jitter(photo, setting) for photo in levels])
         images = normalised(levels, preprocess)
-        return torch.stack([through(blot, image, setting) for image in images]) if blot else images
+        if recipe.augment_erase:
+            erase = blot(recipe.augment_erase)
+            images = torch.stack([erase(image, setting) for image in images])
+        return images
 
 
 def _moved(photos: Images, searched: Tensor, recipe: CrossviewRecipe) -> Images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-class Learner(lightning.LightningModule):
+class Learner(lightning.LightningModule, ABC):
     """One Lightning epoch is one round of the lesson: mine, then a step for each batch.
 
     Randomness hangs on the recipe's seed, the round and the batch alone, so that a resumed training draws what
@@ -80,9 +81,9 @@ class Learner(lightning.LightningModule):
         self.loss_steps += 1
         return loss
 
+    @abstractmethod
     def lowered(self, batch: Batch, seed: int) -> Loss:
         """What is lowered on a batch; what chance does to its photos hangs on the seed."""
-        raise NotImplementedError
 
     def _nothing(self) -> Loss | None:
         """No step at all; or, beside other processes that wait for this one's gradients, gradients of zero."""

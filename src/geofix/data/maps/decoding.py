@@ -21,7 +21,7 @@ class Decoded(NamedTuple):
 
 def decoded(data: bytes, name: str) -> Decoded:
     """A picture from its bytes. Raises PhotoError, which says `name`, for what is damaged, too large or none."""
-    # Private to photos, which has no word for transparency yet; Pillow has no other door.
+    # read_pixels has no word for transparency, so that is read here.
     with photos.opened(data, name, huge=False) as image:
         if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
             pixels = photos.read_pixels(data, name)
