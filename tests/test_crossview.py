@@ -169,6 +169,23 @@ def test_blocks_against_a_loop_over_places(partition: str) -> None:
         assert torch.equal(block, torch.stack(values, dim=2))
 
 
+@pytest.mark.parametrize(("rows", "columns", "blocks"), [(8, 8, 4), (10, 7, 3), (2, 2, 3)])
+def test_a_grid_against_a_loop_over_cells(rows: int, columns: int, blocks: int) -> None:
+    maps = torch.rand(2, 3, rows, columns, generator=torch.Generator().manual_seed(1))
+    found = cut(maps, blocks, "grid")
+    assert len(found) == recipe("partition=grid", f"blocks={blocks}").block_count == blocks**2
+    for number, cell in enumerate(found):
+        down, across = divmod(number, blocks)
+        kept = [
+            maps[:, :, row, column]
+            for row in range(rows)
+            for column in range(columns)
+            if row < (down + 1) * rows / blocks and row + 1 > down * rows / blocks
+            and column < (across + 1) * columns / blocks and column + 1 > across * columns / blocks
+        ]  # fmt: skip
+        assert torch.equal(cell, torch.stack(kept, dim=2))
+
+
 def test_gem_with_an_exponent_a_channel_is_the_formula() -> None:
     gem = GeM(3.0, channels=2)
     cube = (torch.arange(1.0, 9.0) / 8).view(1, 2, 2, 2)

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from geofix.tensors import Maps, PixelBatch, StageMaps
 from geofix.transforms import Method, crops_per_query, normalised, stacked, views
 from geofix.version import __version__
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Called with (done, total) now and then."""
 
@@ -175,71 +177,86 @@ def encode_chunk(
     progress: Progress | None = None,
 ) -> Encoded:
     """As `encode`, with an encoder that is ready, for callers that save their own progress."""
-    crops = crops_per_query(method)
-    rows: list[int] = []
-    found: list[np.ndarray] = []
-    errors: list[tuple[int, PhotoError]] = []
-    for numbers, batch, failed in _batches(inference, photos, method, translator):
-        errors += failed
-        if batch is not None:
-            descriptors = inference(batch).reshape(len(numbers), crops, -1)
-            finite = np.isfinite(descriptors).all(axis=(1, 2))
-            rows += [number for number, good in zip(numbers, finite, strict=True) if good]
-            found.append(descriptors[finite])
-            errors += [(numbers[row], _no_number(photos[numbers[row]])) for row in np.flatnonzero(~finite)]
-        if progress:
-            progress(len(rows) + len(errors), len(photos))
-    empty = np.empty((0, crops, inference.descriptor_length), dtype=np.float32)
-    in_order = tuple(error for _, error in sorted(errors, key=lambda one: one[0]))
-    return Encoded(np.concatenate(found) if found else empty, np.array(rows, dtype=np.int64), in_order)
-
-
-def _no_number(photo: Photo) -> PhotoError:
-    return PhotoError(f"{photo.path} got a descriptor that is no number; check the encoder's weights.")
-
-
-def _batches(
-    inference: Inference, photos: Sequence[Photo], method: Method, translator: Translator | None
-) -> Iterator[tuple[list[int], PixelBatch | None, list[tuple[int, PhotoError]]]]:
-    """Runs of photos whose views have one size, decoded ahead by threads while the network works."""
     size = inference.preprocess.size
     target = size if method == "hard_resize" else (max(size), max(size))
-    numbers: list[int] = []
-    waiting: list[Pixels] = []
-    errors: list[tuple[int, PhotoError]] = []
 
     def look(photo: Photo) -> list[Pixels]:
         if translator is None or photo.condition not in (None, "night"):
             return views(read_pixels(photo.path, target=target, exactly=method == "hard_resize"), size, method)
         return views(translator.translate(read_pixels(photo.path), 0), size, method)
 
-    for number, photo_views in _decoded(photos, look, inference.batch_size * _LOOKAHEAD):
-        if isinstance(photo_views, PhotoError):
-            errors.append((number, photo_views))
+    names = [str(photo.path) for photo in photos]
+    return encode_views(inference, photos, look, names, crops_per_query(method), progress)
+
+
+def encode_views(
+    inference: Inference,
+    sources: Sequence[T],
+    look: Callable[[T], list[Pixels]],
+    names: Sequence[str],
+    crops: int = 1,
+    progress: Progress | None = None,
+) -> Encoded:
+    """Descriptors of whatever `look` makes `crops` pictures of; `names` are for messages.
+
+    Several threads look at once and ahead of the network. What `look` raises as PhotoError is reported, not fatal.
+    """
+    rows: list[int] = []
+    found: list[np.ndarray] = []
+    errors: list[tuple[int, PhotoError]] = []
+    for numbers, batch, failed in _batches(inference, sources, look, crops):
+        errors += failed
+        if batch is not None:
+            descriptors = inference(batch).reshape(len(numbers), crops, -1)
+            finite = np.isfinite(descriptors).all(axis=(1, 2))
+            rows += [number for number, good in zip(numbers, finite, strict=True) if good]
+            found.append(descriptors[finite])
+            errors += [(numbers[row], _no_number(names[numbers[row]])) for row in np.flatnonzero(~finite)]
+        if progress:
+            progress(len(rows) + len(errors), len(sources))
+    empty = np.empty((0, crops, inference.descriptor_length), dtype=np.float32)
+    in_order = tuple(error for _, error in sorted(errors, key=lambda one: one[0]))
+    return Encoded(np.concatenate(found) if found else empty, np.array(rows, dtype=np.int64), in_order)
+
+
+def _no_number(name: str) -> PhotoError:
+    return PhotoError(f"{name} got a descriptor that is no number; check the encoder's weights.")
+
+
+def _batches(
+    inference: Inference, sources: Sequence[T], look: Callable[[T], list[Pixels]], crops: int
+) -> Iterator[tuple[list[int], PixelBatch | None, list[tuple[int, PhotoError]]]]:
+    """Runs of sources whose views have one size, decoded ahead by threads while the network works."""
+    numbers: list[int] = []
+    waiting: list[Pixels] = []
+    errors: list[tuple[int, PhotoError]] = []
+    for number, seen in _decoded(sources, look, inference.batch_size * _LOOKAHEAD):
+        if isinstance(seen, PhotoError):
+            errors.append((number, seen))
             continue
-        full = len(waiting) >= inference.batch_size * crops_per_query(method)
-        if waiting and (full or waiting[0].shape != photo_views[0].shape):
+        full = len(waiting) >= inference.batch_size * crops
+        if waiting and (full or waiting[0].shape != seen[0].shape):
             yield numbers, stacked(waiting), errors
             numbers, waiting, errors = [], [], []
         numbers.append(number)
-        waiting += photo_views
+        waiting += seen
     yield numbers, stacked(waiting) if waiting else None, errors
 
 
 def _decoded(
-    photos: Sequence[Photo], look: Callable[[Photo], list[Pixels]], ahead: int
+    sources: Sequence[T], look: Callable[[T], list[Pixels]], ahead: int
 ) -> Iterator[tuple[int, list[Pixels] | PhotoError]]:
-    def job(photo: Photo) -> list[Pixels] | PhotoError:
+    def job(source: T) -> list[Pixels] | PhotoError:
         try:
-            return look(photo)
+            return look(source)
         except PhotoError as error:
             return error
 
     workers = max(1, min(8, (os.cpu_count() or 2) // 2))
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         pending: deque[tuple[int, Future[list[Pixels] | PhotoError]]] = deque()
-        for number, photo in enumerate(photos):
-            pending.append((number, pool.submit(job, photo)))
+        for number, source in enumerate(sources):
+            pending.append((number, pool.submit(job, source)))
             if len(pending) > ahead:
                 first, future = pending.popleft()
                 yield first, future.result()

@@ -14,6 +14,8 @@ from geofix.atlas.store import Atlas, Rows
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, UsageError
 from geofix.fixes import Fix, Match
+from geofix.frames.locate import locate_frames, searched_tiles
+from geofix.frames.looks import Camera
 from geofix.night.translators import Translator
 from geofix.photos import Photo
 from geofix.positions import Position
@@ -54,9 +56,14 @@ def locate(
     min_confidence: float | None = None,
     precision: Precision | None = None,
     night_to_day: Translator | None = None,
+    camera: Camera | None = None,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
+
+    Where the atlas holds tiles of maps, photos are frames from the air that look straight down: the position is that of
+    the ground in the frame's middle, the heading that of its upper edge, and what is known of the `camera` tells how
+    wide the frame is on the ground.
 
     With `near` only the atlas's photos in that circle are searched, with `night_to_day` every photo is translated
     before it is looked at; either way confidence is not calibrated. Where the evidence is weaker than `min_confidence`
@@ -66,8 +73,22 @@ def locate(
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
     if not atlas.count():
-        raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
+        raise AtlasError(
+            f"{atlas.folder} holds no {atlas.holds}; fill it with `geofix index PHOTOS --atlas {atlas.folder}`."
+        )
     rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
+    # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
+    # And what was learned on photos as they are does not hold for pictures made of them.
+    calibration = None if near or night_to_day else atlas.calibration
+    if min_confidence is None:
+        min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
+    if atlas.holds == "tiles":
+        if night_to_day:
+            raise UsageError(f"{atlas.folder} holds tiles of maps, and photos from the air are not made into days.")
+        searched = searched_tiles(atlas.run(), rows, camera, precision)
+        return locate_frames(photos, searched, calibration, min_confidence, progress)
+    if camera:
+        raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
     asked = [Photo(str(path), path) for path in photos]
     encoded = encode(atlas.run(), asked, precision=precision, translator=night_to_day, progress=progress)
     fixes: list[Fix] = [Fix(str(path)) for path in photos]
@@ -77,11 +98,6 @@ def locate(
     if not len(rows):
         return [fix if fix.error else _nothing_near(fix.photo, near) for fix in fixes]
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
-    # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
-    # And what was learned on photos as they are does not hold for pictures made of them.
-    calibration = None if near or night_to_day else atlas.calibration
-    if min_confidence is None:
-        min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):
         fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, min_confidence)
     return fixes

@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from geofix.errors import DataError, MissingExtraError, PhotoError
 from geofix.files import is_folder
 from geofix.positions import Position
 from geofix.shapes import Pixels, ResizedPixels
 
+_GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, matrix, keys
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif"})
 MAX_PIXELS = 178_956_970  # Pillow's own refusal: 3 x 8 bit of them fill half a gibibyte
 MIN_SIDE_PIXELS = 16  # below this nothing can be recognised and no trunk has a cell left
@@ -204,6 +205,19 @@ def thumbnail_jpeg(path: Path, longest_side: int, quality: int = 80) -> bytes:
     out = io.BytesIO()
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()
+
+
+def is_georeferenced(path: Path) -> bool | None:
+    """Whether a TIFF says where on Earth its pixels lie, by GeoTIFF's tags; None where its tags cannot be read."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(8)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(header + (file.read(8) if header[2] == 43 else b""))
+            file.seek(tags.next)
+            tags.load(file)
+            return any(tag in tags for tag in _GEOTIFF_TAGS)
+    except Exception:  # whatever broken bytes provoke
+        return None
 
 
 def read_size(path: Path) -> tuple[int, int]:

@@ -115,6 +115,13 @@ def unproject(points: PlanePoints, zone: int, north: bool = True) -> LatLons:
     return np.stack([np.asarray(lat, dtype=np.float64), np.asarray(lon, dtype=np.float64)], axis=1)
 
 
+def grid_convergence_deg(position: Position, zone: int) -> float:
+    """How far grid north of a UTM zone lies clockwise of true north, in degrees: a heading from grid north plus this is
+    one from true north."""
+    from_centre = math.radians(position.lon - (6 * zone - 183))
+    return math.degrees(math.atan(math.tan(from_centre) * math.sin(math.radians(position.lat))))
+
+
 def utm_epsg(zone: int, north: bool = True) -> int:
     """The EPSG code of the plane of a UTM zone on WGS84."""
     return (32600 if north else 32700) + zone

@@ -28,8 +28,8 @@ _KNOTS = 21
 class Calibration:
     """Logistic weights of the evidence, and radius (metres) over confidence at `knots` (ascending).
 
-    Learned on `sample` photos from `source`, of which the share `right` was found within 25 m, for evidence made
-    by `method`; for evidence made another way it means nothing.
+    Learned on `sample` photos from `source`, of which the share `right` was found within `right_within_m`, for evidence
+    made by `method`; for evidence made another way it means nothing.
     """
 
     weights: tuple[float, ...]
@@ -42,9 +42,10 @@ class Calibration:
     right: float
     source: str
     method: str
+    right_within_m: float = RIGHT_WITHIN_M
 
     def confidence(self, evidence: tuple[float, ...]) -> float:
-        """Probability (0..1) that the truth lies within 25 m."""
+        """Probability (0..1) that the truth lies within `right_within_m`."""
         total = self.bias
         for value, weight, centre, scale in zip(evidence, self.weights, self.centre, self.scale, strict=True):
             total += weight * (value - centre) / scale
@@ -74,6 +75,7 @@ class Calibration:
                 right=float(fields["right"]),
                 source=str(fields["source"]),
                 method=str(fields["method"]),
+                right_within_m=float(fields.get("right_within_m", RIGHT_WITHIN_M)),
                 **tuples,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -89,16 +91,19 @@ def calibrate(
     *,
     strangers: np.ndarray | None = None,
     seed: int = 0,
+    method: str = METHOD,
+    right_within_m: float = RIGHT_WITHIN_M,
 ) -> Calibration | None:
     """The calibration of n located photos with evidence (n, features) and errors (n,) in metres.
 
     `strangers` (m, features) is the evidence of photos whose place is not in the atlas, so that every answer is
-    wrong; however many there are, they count as STRANGERS of all photos. None when there are fewer than FEWEST
+    wrong; however many there are, they count as STRANGERS of all photos. An answer within `right_within_m` is right;
+    `method` is how the evidence was made. None when there are fewer than FEWEST
     photos, or when all or none were right, so that nothing can be learned. The radius is learned on confidences
     predicted by five-fold cross-validation, lest it be too small.
     """
     count = len(errors_m)
-    found = errors_m <= RIGHT_WITHIN_M
+    found = errors_m <= right_within_m
     unknown = np.empty((0, evidence.shape[1])) if strangers is None else strangers
     right = np.concatenate([found, np.zeros(len(unknown), dtype=bool)])
     if count < FEWEST or min(right.sum(), (~right).sum()) < 5:
@@ -131,7 +136,8 @@ def calibrate(
         sample=len(errors_m),
         right=float(found.mean()),
         source=source,
-        method=METHOD,
+        method=method,
+        right_within_m=right_within_m,
     )
 
 

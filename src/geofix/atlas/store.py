@@ -3,6 +3,7 @@
 ATLAS/atlas.json       schema version, encoder fingerprint, calibration
 ATLAS/encoder/         the run's recipe, preprocessing and weights: an atlas needs nothing from elsewhere
 ATLAS/photos.lance/    vector, lat, lon, path, sha256, heading, time, source, group
+ATLAS/tiles.lance/     the same of the tiles of maps, in an atlas that holds those; and bounds, side, CRS, attribution
 The one door to LanceDB.
 """
 
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from zlib import crc32
 
 import lancedb
@@ -25,8 +26,8 @@ import lancedb.index
 import numpy as np
 import pyarrow as pa
 
+from geofix.atlas import consensus, spots
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.consensus import METHOD
 from geofix.errors import AtlasError, DataError, StorageError, storage_error
 from geofix.files import is_file, is_folder, write_json
 from geofix.models.runs import Run, copy_run, load_run
@@ -36,33 +37,82 @@ from geofix.search import nearest
 from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
 
 SCHEMA_VERSION = 1
-MANIFEST, ENCODER, TABLE = "atlas.json", "encoder", "photos"
+MANIFEST, ENCODER = "atlas.json", "encoder"
+Holds = Literal["photos", "tiles"]
+"""What an atlas is of: photos, or tiles of maps from the air. It is also the name of its table."""
+
+METHODS: dict[Holds, str] = {"photos": consensus.METHOD, "tiles": spots.METHOD}
+"""How evidence is made of matches; a calibration holds for one method."""
+
+OF_TILE = "#"  # in the path of a tile, between the map's file or folder and the tile's name
 _KEPT_HISTORY = timedelta(hours=1)  # older table versions are of no use, younger ones may be being read
 _M_PER_DEGREE = 110_500.0  # less than any real degree of latitude (110 574 m at the equator): no box cuts a circle
 # What a disk or its permissions refuse; anything else that goes wrong in LanceDB is about the table's content.
 _STORAGE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TILE_FIELDS = [
+    *(pa.field(side, pa.float64(), nullable=False) for side in ("south", "west", "north", "east", "side_m")),
+    pa.field("crs", pa.string(), nullable=False),
+    pa.field("attribution", pa.string()),
+]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """What a tile of a map shows: the box of degrees around it (south, west, north, east), its side on the ground, the
+    system in whose plane it is a square, and what the map's makers want to be read beside it.
+    """
+
+    bounds: tuple[float, float, float, float]
+    side_m: float
+    crs: str
+    attribution: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A photo as it goes into the atlas: with its position, its bytes' hash and size, and their time."""
+    """A photo as it goes into the atlas: with its position, its bytes' hash and size, and their time.
+
+    A tile is a photo with a `ground`, named by `tile_path`; its position is its middle, and its hash is the map's
+    fingerprint.
+    """
 
     photo: Photo
     sha256: str
     size_bytes: int
     mtime_ns: int
+    ground: Ground | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TileColumns:
+    """Of n tiles: their sides on the ground (n,), the boxes of degrees around them (n, 4: south, west, north, east),
+    the EPSG codes (n,) of the planes of UTM in which they are squares, and what is to be read beside their maps.
+    """
+
+    sides_m: np.ndarray
+    bounds: np.ndarray
+    planes: np.ndarray
+    attributions: tuple[str, ...]
+
+    def take(self, rows: np.ndarray) -> TileColumns:
+        """Some tiles, in the order given; the attributions are those of all."""
+        return TileColumns(self.sides_m[rows], self.bounds[rows], self.planes[rows], self.attributions)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The atlas in memory, column by column: n photos with vectors (n, d) and positions (n, 2)."""
+    """The atlas in memory, column by column: n photos with vectors (n, d) and positions (n, 2).
+
+    `tiles` says what rows show that are tiles of maps.
+    """
 
     vectors: DescriptorRows
     latlons: LatLons
     paths: tuple[str, ...]
     headings_deg: np.ndarray
     groups: tuple[str, ...]
+    tiles: TileColumns | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -80,6 +130,7 @@ class Rows:
             tuple(self.paths[row] for row in rows),
             self.headings_deg[rows],
             tuple(self.groups[row] for row in rows),
+            None if self.tiles is None else self.tiles.take(rows),
         )
 
     def search(self, descriptors: DescriptorRows, k: int) -> tuple[Distances, Neighbours]:
@@ -122,13 +173,18 @@ class Atlas:
         return cls(folder, manifest)
 
     @classmethod
-    def open_or_create(cls, folder: Path, run: Run) -> Atlas:
+    def open_or_create(cls, folder: Path, run: Run, holds: Holds = "photos") -> Atlas:
         """The atlas at `folder`, made if there is none. Raises AtlasError when another encoder filled it, or
-        when the folder holds something else.
+        when it or the folder holds something else.
         """
         if (folder / MANIFEST).exists():
             atlas = cls.open(folder)
             atlas.require(run)
+            if atlas.holds != holds:
+                raise AtlasError(
+                    f"{folder} is an atlas of {atlas.holds}, and {holds} are another kind of answer; index them into a "
+                    "new folder."
+                )
             return atlas
         strangers = _strangers(folder)
         if strangers:
@@ -138,6 +194,7 @@ class Atlas:
         copy_run(run, folder / ENCODER)
         manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
+            **({} if holds == "photos" else {"holds": holds}),
             "encoder": {
                 "fingerprint": run.fingerprint,
                 "recipe": run.encoder.recipe.name,
@@ -153,6 +210,15 @@ class Atlas:
     def fingerprint(self) -> str:
         """The encoder whose descriptors lie here."""
         return str(self.manifest["encoder"]["fingerprint"])
+
+    @property
+    def holds(self) -> Holds:
+        """Whether its rows are photos or tiles of maps."""
+        return "tiles" if self.manifest.get("holds") == "tiles" else "photos"
+
+    def file_of(self, path: str) -> Path:
+        """Where the pixels of a row lie: the photo itself, or the map that the tile is of."""
+        return Path(path.rpartition(OF_TILE)[0] if self.holds == "tiles" else path)
 
     @property
     def length(self) -> int:
@@ -212,12 +278,12 @@ class Atlas:
         entries, vectors = [entries[row] for row in last], vectors[last]
         table = self._table
         if table is None:
-            table = self._guarded(lambda: self._database.create_table(TABLE, schema=_schema(self.length)))
+            table = self._guarded(lambda: self._database.create_table(self.holds, schema=self._schema))
             self.__dict__["_table"] = table
         # What was learned on other contents must not outlive them, not even a kill right after this commit.
         if self.manifest.get("calibration") is not None:
             self.set_calibration(None)
-        rows = _as_arrow(entries, vectors)
+        rows = _as_arrow(entries, vectors, self._schema)
         merge = table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
         self._guarded(lambda: merge.execute(rows))
         self.__dict__.pop("rows", None)
@@ -258,7 +324,7 @@ class Atlas:
     def rows(self) -> Rows:
         """The whole atlas in memory. Raises AtlasError when the table is damaged."""
         if self._table is None:
-            return _rows(_as_arrow([], np.empty((0, self.length), dtype=np.float32)), self.length)
+            return _rows(_as_arrow([], np.empty((0, self.length), dtype=np.float32), self._schema), self.length)
         return _rows(self._columns(None), self.length)
 
     def rows_near(self, centre: Position, radius_m: float) -> Rows:
@@ -273,7 +339,8 @@ class Atlas:
         fields = self.manifest.get("calibration")
         if fields is None or self.manifest.get("calibrated_photos") != self.count():
             return None
-        if isinstance(fields, dict) and fields.get("method", METHOD) != METHOD:  # learned by another geofix
+        method = METHODS[self.holds]
+        if isinstance(fields, dict) and fields.get("method", method) != method:  # learned by another geofix
             return None
         return Calibration.from_dict(fields)
 
@@ -295,7 +362,7 @@ class Atlas:
     @property
     def _holds_removed_rows(self) -> bool:
         """Whether removed rows still lie in the data files, only marked as deleted."""
-        marks = self.folder / f"{TABLE}.lance" / "_deletions"
+        marks = self.folder / f"{self.holds}.lance" / "_deletions"
         return marks.is_dir() and any(marks.iterdir())
 
     @cached_property
@@ -304,7 +371,7 @@ class Atlas:
 
     @cached_property
     def _table(self) -> Any | None:
-        folder = self.folder / f"{TABLE}.lance"
+        folder = self.folder / f"{self.holds}.lance"
         if not folder.exists() and self.manifest.get("filled"):
             raise AtlasError(
                 f"{self.folder} has lost its table ({folder.name}); restore it from a copy, or index the photos into a "
@@ -315,13 +382,17 @@ class Atlas:
             return None
         if not folder.is_dir():
             raise self._broken(NotADirectoryError(f"{folder.name} is a file"))
-        table = self._guarded(lambda: self._database.open_table(TABLE))
-        if not self._guarded(lambda: table.schema).equals(_schema(self.length)):
+        table = self._guarded(lambda: self._database.open_table(self.holds))
+        if not self._guarded(lambda: table.schema).equals(self._schema):
             raise AtlasError(
                 f"The table of {self.folder} does not have the columns that {MANIFEST} tells of; the two belong to "
                 "different atlases: restore the folder from a copy, or index the photos into a new one."
             )
         return table
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return _schema(self.length, self.holds)
 
     def _by_path(self, *names: str) -> dict[str, Any]:
         """Path -> the values of some columns, without reading the descriptors."""
@@ -370,7 +441,12 @@ class Atlas:
         )
 
 
-def _schema(length: int) -> pa.Schema:
+def tile_path(aerial: Path, tile: str) -> str:
+    """The path of a tile in an atlas."""
+    return f"{aerial}{OF_TILE}{tile}"
+
+
+def _schema(length: int, holds: Holds) -> pa.Schema:
     return pa.schema(
         [
             pa.field("vector", pa.list_(pa.float32(), length), nullable=False),
@@ -385,12 +461,12 @@ def _schema(length: int) -> pa.Schema:
             pa.field("time", pa.string()),
             pa.field("source", pa.string()),
             pa.field("group", pa.string()),
+            *(_TILE_FIELDS if holds == "tiles" else []),
         ]
     )
 
 
-def _as_arrow(entries: Sequence[Entry], vectors: DescriptorRows) -> pa.Table:
-    schema = _schema(vectors.shape[1])
+def _as_arrow(entries: Sequence[Entry], vectors: DescriptorRows, schema: pa.Schema) -> pa.Table:
     flat = pa.array(np.ascontiguousarray(vectors).ravel(), type=pa.float32())
     photos = [entry.photo for entry in entries]
     positions = [photo.position for photo in photos]
@@ -408,6 +484,10 @@ def _as_arrow(entries: Sequence[Entry], vectors: DescriptorRows) -> pa.Table:
         [photo.source for photo in photos],
         [photo.group for photo in photos],
     ]
+    if "side_m" in schema.names:
+        ground = [entry.ground for entry in entries if entry.ground is not None]
+        columns += [[one.bounds[side] for one in ground] for side in range(4)]
+        columns += [[one.side_m for one in ground], [one.crs for one in ground], [one.attribution for one in ground]]
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
@@ -431,7 +511,15 @@ def _rows(table: pa.Table, length: int) -> Rows:
         paths,
         np.array([np.nan if value is None else value for value in table["heading"].to_pylist()], dtype=np.float64),
         tuple(group or path for group, path in zip(groups, paths, strict=True)),
+        _tiles(table) if "side_m" in table.column_names else None,
     )
+
+
+def _tiles(table: pa.Table) -> TileColumns:
+    bounds = np.stack([table[side].to_numpy() for side in ("south", "west", "north", "east")], axis=1)
+    planes = np.array([int(crs.rpartition(":")[2]) for crs in table["crs"].to_pylist()], dtype=np.int64)
+    said = tuple(sorted({text for text in table["attribution"].to_pylist() if text}))
+    return TileColumns(table["side_m"].to_numpy(), bounds, planes, said)
 
 
 def _box(centre: Position, radius_m: float) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from geofix.data.places import Dataset
     from geofix.evaluate import Scores
     from geofix.fixes import Fix
+    from geofix.frames.looks import Camera
+    from geofix.index_maps import Tiled
     from geofix.models.runs import Run
     from geofix.night.translators import Translator
     from geofix.recipes import Precision, Recipe
@@ -265,28 +267,60 @@ def evaluate(
 
 
 def index(
-    sources: Annotated[list[Path], typer.Argument(help="Photos, folders of photos, datasets or geotagged CSV files.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Photos, folders of photos, datasets or geotagged CSV files; or maps from the air (GeoTIFF, XYZ, "
+            "MBTiles)."
+        ),
+    ],
     encoder: Annotated[str, typer.Option(help="The run folder whose encoder describes the photos.")],
     atlas: Annotated[Path, typer.Option(help="The atlas folder; made if it is not there.")],
     csv: Annotated[Path | None, typer.Option(help="A table of positions for photos without their own.")] = None,
     images: Annotated[Path | None, typer.Option(help="Where the photos of CSV sources lie.")] = None,
+    scales: Annotated[
+        str | None, typer.Option(metavar="M[,M]", help="Maps: sides of the tiles on the ground; by default the map's.")
+    ] = None,
+    overlap: Annotated[float, typer.Option(help="Maps: what neighbouring tiles share, 0 to 0.95 of their side.")] = 0.5,
+    crs: Annotated[str | None, typer.Option(help="Maps: the system of files that name none, as in EPSG:32633.")] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
 ) -> None:
-    """Put geotagged photos into an atlas. Photos already there are left alone; a killed run goes on."""
+    """Put geotagged photos, or maps from the air, into an atlas. What is already there is left alone; a killed run goes
+    on."""
+    from geofix.data.maps.open import is_map
     from geofix.heap import keep_freed_memory
     from geofix.index import index as run_index
+    from geofix.index_maps import index_maps
 
     keep_freed_memory()
+    maps = [source for source in sources if is_map(source)]
+    _check_kinds(sources, maps, {"--csv": csv, "--images": images}, {"--scales": scales, "--crs": crs})
     with output.progress("indexing") as progress:
-        done = run_index(
-            sources,
-            _run(encoder),
-            atlas,
-            csv=csv,
-            images=images,
-            precision=_precision(precision),
-            progress=progress,
-        )
+        if maps:
+            tiled = index_maps(
+                maps,
+                _run(encoder),
+                atlas,
+                scales_m=None if scales is None else _metres(scales),
+                overlap=overlap,
+                crs=crs,
+                precision=_precision(precision),
+                progress=progress,
+            )
+        else:
+            done = run_index(
+                sources,
+                _run(encoder),
+                atlas,
+                csv=csv,
+                images=images,
+                precision=_precision(precision),
+                progress=progress,
+            )
+    if maps:
+        output.result(_told(atlas, tiled))
+        output.finish(tiled.errors)
+        return
     sure = "calibrated" if done.atlas.calibration else "not calibrated (too few photos that see the same places)"
     output.result(
         f"{atlas}: {done.atlas.count()} photos, {done.added} added, {done.unchanged} as before, "
@@ -295,10 +329,46 @@ def index(
     output.finish(done.errors)
 
 
+def _check_kinds(
+    sources: list[Path], maps: list[Path], of_photos: dict[str, object], of_maps: dict[str, object]
+) -> None:
+    """Raises UsageError for photos and maps together, and for options of the other kind."""
+    if maps and len(maps) < len(sources):
+        other = next(source for source in sources if source not in maps)
+        raise UsageError(f"{maps[0]} is a map and {other} is none; index photos and maps into two atlases.")
+    for flag, given in (of_photos if maps else of_maps).items():
+        if given is not None:
+            raise UsageError(f"{flag} is for {'photos' if maps else 'maps'}; leave it out.")
+
+
+def _metres(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"The scales are {text!r}; metres are expected, as in --scales 60,120.") from error
+
+
+def _told(atlas: Path, done: Tiled) -> str:
+    tiles = done.atlas.rows.tiles
+    assert tiles is not None
+    sides = ", ".join(f"{side_m:g}" for side_m in sorted(set(tiles.sides_m.tolist())))
+    sure = "calibrated" if done.atlas.calibration else "not calibrated (`geofix atlas calibrate` learns it on frames)"
+    return (
+        f"{atlas}: {done.atlas.count()} tiles of {sides} m, {done.added} added, {done.unchanged} as before, "
+        f"{done.removed} removed, {done.empty} places without ground left out; confidence {sure}"
+    )
+
+
 def locate(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
     atlas: Annotated[Path | None, typer.Option(help="The atlas to search.")] = None,
     near: Annotated[str | None, typer.Option(help="Search only this circle: LAT,LON,KM.")] = None,
+    altitude: Annotated[
+        float | None, typer.Option(help="Frames on a map: metres above the ground; needs --fov, narrows the scale.")
+    ] = None,
+    fov: Annotated[
+        float | None, typer.Option(help="Frames on a map: the camera's horizontal field of view, degrees.")
+    ] = None,
     min_confidence: Annotated[
         float | None, typer.Option(help="Below this confidence (0 to 1) the answer is: can't tell.")
     ] = None,
@@ -328,7 +398,8 @@ def locate(
     keep_freed_memory()
     closed: list[PhotoError] = []
     paths = photo_paths(photos, closed)
-    fixes = _located(paths, atlas, near, min_confidence, _precision(precision), _day_maker(night_to_day))
+    day_maker = _day_maker(night_to_day)
+    fixes = _located(paths, atlas, near, min_confidence, _precision(precision), day_maker, _camera(altitude, fov))
     truth = own_positions(paths) if score else {}
     summary = shown.summary(fixes, truth)
     if json_lines:
@@ -352,6 +423,7 @@ def _located(
     min_confidence: float | None,
     precision: Precision | None,
     night_to_day: Translator | None,
+    camera: Camera | None,
 ) -> list[Fix]:
     from geofix.atlas.store import Atlas
     from geofix.locate import Near
@@ -366,6 +438,7 @@ def _located(
             min_confidence=min_confidence,
             precision=precision,
             night_to_day=night_to_day,
+            camera=camera,
             progress=progress,
         )
     if all(fix.error for fix in fixes):
@@ -385,6 +458,16 @@ def _day_maker(folder: Path | None) -> Translator | None:
     from geofix.night.translators import open_day_translator
 
     return open_day_translator(folder)
+
+
+def _camera(altitude_m: float | None, fov_deg: float | None) -> Camera | None:
+    if altitude_m is None and fov_deg is None:
+        return None
+    if altitude_m is None or fov_deg is None:
+        raise UsageError("How wide a frame is on the ground needs both --altitude and --fov; add the other one.")
+    from geofix.frames.looks import Camera
+
+    return Camera(altitude_m, fov_deg)
 
 
 def _precision(name: str | None) -> Precision | None:

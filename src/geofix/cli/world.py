@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from geofix.world.difficulty import Difficulty
     from geofix.world.writers.flights import Flight
 
-KINDS = ("places", "crossview", "countries")
+KINDS = ("places", "crossview", "countries", "flight")
 _SIZE, _SHARES, _LAYOUT = "240x320", "0.25,0.15", "university-1652"
 
 
@@ -25,7 +25,8 @@ def world(
         str,
         typer.Option(
             help="places: street views in the deep-VG layout. crossview: drone, satellite and street views of "
-            "places. countries: street views of small regions, one folder a country."
+            "places. countries: street views of small regions, one folder a country. flight: a map from the air, "
+            "frames that look straight down, and a track."
         ),
     ] = "places",
     places: Annotated[int, typer.Option(help="How many spots, places or regions photos are taken of.")] = 60,
@@ -42,15 +43,19 @@ def world(
     size: Annotated[str, typer.Option(help="places, countries: of a photo, ROWSxCOLUMNS.")] = _SIZE,
     visits: Annotated[int, typer.Option(help="places: poses that a spot's queries are taken from.")] = 1,
     shares: Annotated[
-        str, typer.Option(metavar="TRAIN,VAL", help="places: of the spots in the train and val splits.")
-    ] = _SHARES,
+        str | None,
+        typer.Option(
+            metavar="TRAIN,VAL",
+            help=f"places: of the spots in the train and val splits, {_SHARES} by default; crossview: of the places.",
+        ),
+    ] = None,
     layout: Annotated[str, typer.Option(help="crossview: university-1652, sues-200 or plain-views.")] = _LAYOUT,
     drone_views: Annotated[
         int | None, typer.Option(help="crossview: drone views of a place; the layout's own number by default.")
     ] = None,
     altitude: Annotated[
         str | None,
-        typer.Option(metavar="M[,M]", help="crossview: the drone's altitudes, from first to last."),
+        typer.Option(metavar="M[,M]", help="crossview, flight: the drone's altitudes, from first to last."),
     ] = None,
     pitch: Annotated[
         float | None, typer.Option(help="crossview: degrees the drone looks down, 90 is straight down.")
@@ -58,6 +63,16 @@ def world(
     heading: Annotated[
         float | None, typer.Option(help="crossview: where the drone always looks; all around by default.")
     ] = None,
+    fov: Annotated[
+        float | None, typer.Option(help="crossview, flight: the camera's horizontal field of view, degrees.")
+    ] = None,
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="crossview: places are any ground, streets and fields as well.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option(help="flight: frames anywhere on the map, and as many of another town; 100.")
+    ] = None,
+    track: Annotated[int | None, typer.Option(help="flight: frames along one way, 60 by default.")] = None,
     orthophoto: Annotated[
         Path | None,
         typer.Option(help="places, crossview: the whole town as a georeferenced picture, .tif (extra maps) or .png."),
@@ -69,29 +84,41 @@ def world(
 
     level = preset(difficulty)
     day = level.day.with_settings(condition or [])
-    only_places = {"--sweep": sweep is not None, "--difficulty": difficulty != "street", "--visits": visits != 1}
-    only_views = {"--drone-views": drone_views, "--altitude": altitude, "--pitch": pitch, "--heading": heading}
+    fits: dict[str, dict[str, object]] = {
+        "places": {"--sweep": sweep, "--difficulty": difficulty != "street", "--visits": visits != 1},
+        "crossview": {
+            "--drone-views": drone_views,
+            "--pitch": pitch,
+            "--heading": heading,
+            "--anywhere": anywhere,
+            "--layout": layout != _LAYOUT,
+        },
+        "places crossview": {"--shares": shares, "--orthophoto": orthophoto},
+        "places countries": {"--size": size != _SIZE},
+        "crossview flight": {"--altitude": altitude, "--fov": fov},
+        "flight": {"--frames": frames, "--track": track},
+    }
     unfitting = {
-        **{flag: given and kind != "places" for flag, given in only_places.items()},
-        **{flag: given is not None and kind != "crossview" for flag, given in only_views.items()},
-        "--shares": shares != _SHARES and kind != "places",
-        "--layout": layout != _LAYOUT and kind != "crossview",
-        "--size": size != _SIZE and kind == "crossview",
-        "--orthophoto": orthophoto is not None and kind == "countries",
+        flag: kind not in kinds.split() and given not in (None, False)
+        for kinds, flags in fits.items()
+        for flag, given in flags.items()
     }
     _check_kind(kind, unfitting)
     if orthophoto is not None:
         check_orthophoto(orthophoto)
+    parts = None if shares is None else _shares(shares)
     if kind == "places":
         conditions = _conditions(level, condition, sweep)
-        told = [_places(out, places, seed, level, conditions, _size(size), _shares(shares), visits)]
+        told = [_places(out, places, seed, level, conditions, _size(size), parts or _shares(_SHARES), visits)]
+    elif kind == "flight":
+        told = [_flown(out, places, seed, altitude, fov, frames, track, condition or [])]
     elif kind == "countries":
         told = [_countries(out, places, seed, day, _size(size))]
     else:
-        flight = _flight(layout, altitude, pitch, heading)
-        told = [_crossview(out, places, seed, layout, flight, drone_views, condition or [])]
+        flight = _flight(layout, altitude, pitch, heading, fov)
+        told = [_crossview(out, places, seed, layout, flight, drone_views, condition or [], anywhere, parts)]
     if orthophoto is not None:
-        told.append(_orthophoto(orthophoto, kind, places, seed, layout, _shares(shares)))
+        told.append(_orthophoto(orthophoto, kind, places, seed, layout, anywhere, parts))
     output.result("\n".join(told))
 
 
@@ -144,7 +171,15 @@ def _countries(out: Path, regions: int, seed: int, conditions: Conditions, size:
 
 
 def _crossview(
-    out: Path, places: int, seed: int, layout: str, flight: Flight, views: int | None, settings: list[str]
+    out: Path,
+    places: int,
+    seed: int,
+    layout: str,
+    flight: Flight,
+    views: int | None,
+    settings: list[str],
+    anywhere: bool,
+    shares: tuple[float, float] | None,
 ) -> str:
     from geofix.world.writers.crossview import FLOWN, write_crossview
 
@@ -157,21 +192,54 @@ def _crossview(
             flight=flight,
             drone_views=views,
             conditions=(FLOWN.with_settings(settings),),
+            anywhere=anywhere,
+            shares=shares,
             progress=progress,
         )
     return f"{out}: {summary.layout}; places: {_counts(summary.places)}; pictures: {_counts(summary.by_view)}"
 
 
-def _flight(layout: str, altitude: str | None, pitch: float | None, heading: float | None) -> Flight:
+def _flight(layout: str, altitude: str | None, pitch: float | None, heading: float | None, fov: float | None) -> Flight:
     """The layout's own flight with what was asked for."""
     from geofix.world.writers.crossview import layout_flight
     from geofix.world.writers.flights import Flight
 
     own = layout_flight(layout)
     altitudes = own.altitudes_m if altitude is None else _altitudes(altitude)
-    return Flight(
-        altitudes, own.views, own.pitch_deg if pitch is None else pitch, heading, own.hfov_deg, own.turns, own.level
-    )
+    pitch = own.pitch_deg if pitch is None else pitch
+    return Flight(altitudes, own.views, pitch, heading, own.hfov_deg if fov is None else fov, own.turns, own.level)
+
+
+def _flown(
+    out: Path,
+    places: int,
+    seed: int,
+    altitude: str | None,
+    fov: float | None,
+    frames: int | None,
+    track: int | None,
+    settings: list[str],
+) -> str:
+    from geofix.world.writers.crossview import FLOWN
+    from geofix.world.writers.flight import write_flight
+
+    altitudes = (90.0, 160.0) if altitude is None else _altitudes(altitude)
+    with output.progress("rendering") as progress:
+        summary = write_flight(
+            out,
+            places=places,
+            seed=seed,
+            frames=100 if frames is None else frames,
+            track=60 if track is None else track,
+            altitudes_m=(altitudes[0], altitudes[-1]),
+            fov_deg=60.0 if fov is None else fov,
+            conditions=FLOWN.with_settings(settings),
+            progress=progress,
+        )
+    made = summary.map
+    area = made.width * made.height * made.metres_per_pixel**2 / 1e6
+    where = f"{made.width}x{made.height} pixels of {made.metres_per_pixel:g} m, {area:.2f} km2"
+    return f"{out}: a map of {where}, EPSG {made.epsg}; frames: {_counts(summary.frames)}"
 
 
 def _altitudes(text: str) -> tuple[float, ...]:
@@ -181,12 +249,17 @@ def _altitudes(text: str) -> tuple[float, ...]:
         raise UsageError(f"The altitudes are {text!r}; metres are expected, as in --altitude 250,120.") from error
 
 
-def _orthophoto(path: Path, kind: str, places: int, seed: int, layout: str, shares: tuple[float, float]) -> str:
+def _orthophoto(
+    path: Path, kind: str, places: int, seed: int, layout: str, anywhere: bool, shares: tuple[float, float] | None
+) -> str:
     from geofix.world.geometry.town import build_town
     from geofix.world.writers.crossview import crossview_town
     from geofix.world.writers.orthophoto import write_orthophoto
 
-    town = build_town(places, seed, shares=shares) if kind == "places" else crossview_town(places, seed, layout)
+    if kind == "places":
+        town = build_town(places, seed, shares=shares or _shares(_SHARES))
+    else:
+        town = crossview_town(places, seed, layout, anywhere=anywhere, shares=shares)
     with output.progress("orthophoto") as progress:
         made = write_orthophoto(path, town, progress=progress)
     return f"{made.path}: {made.width}x{made.height} pixels of {made.metres_per_pixel:g} m, EPSG {made.epsg}"

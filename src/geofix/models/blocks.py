@@ -21,14 +21,16 @@ class BlockPooling(nn.Module):
 
     `partition` says what is left of a box: "nested" all of it; "ring" only what the next smaller one does not have;
     "ring_lpn" the whole box with zeros in place of the smaller one, as LPN's program has it, where an average counts
-    the zeros. Maps of fewer than 2N rows or columns are enlarged to that first, as there.
+    the zeros. Maps of fewer than 2N rows or columns are enlarged to that first, as there. "grid" is not of these
+    papers: N x N cells side by side, which tell where in the picture things lie; for maps and frames that are turned
+    to them.
     """
 
     def __init__(self, recipe: CrossviewRecipe, channels: int) -> None:
         super().__init__()
         self.blocks, self.partition, self.kind = recipe.blocks, recipe.partition, recipe.pooling
         # Bui et al., eq. 1: an exponent p_k for each channel k; one set for each block.
-        gems = [GeM(recipe.gem_p, recipe.gem_p_learnable, channels) for _ in range(recipe.blocks)]
+        gems = [GeM(recipe.gem_p, recipe.gem_p_learnable, channels) for _ in range(recipe.block_count)]
         self.gems = nn.ModuleList(gems if recipe.pooling == "gem" else [])
 
     def forward(self, maps: Maps) -> list[Pooled]:
@@ -46,6 +48,8 @@ def cut(maps: Maps, blocks: int, partition: str) -> list[Locals]:
     """The blocks of maps (n, c, h, w), each with its places in a row: (n, c, places of that block)."""
     if not blocks:
         return []
+    if partition == "grid":
+        return [maps[:, :, rows, columns].flatten(2) for rows, columns in cells(maps.shape[-2], maps.shape[-1], blocks)]
     least = 2 * blocks
     if min(maps.shape[-2:]) < least:
         size = [max(side, least) for side in maps.shape[-2:]]
@@ -63,6 +67,16 @@ def boxes(rows: int, columns: int, blocks: int) -> list[tuple[slice, slice]]:
     middle = rows // 2, columns // 2
     inner = [(slice(middle[0] - h, middle[0] + h), slice(middle[1] - w, middle[1] + w)) for h, w in halves]
     return [*inner, (slice(0, rows), slice(0, columns))]
+
+
+def cells(rows: int, columns: int, blocks: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of each of blocks x blocks cells, row by row; where maps have fewer places, cells share them."""
+    across, down = (_parts(side, blocks) for side in (columns, rows))
+    return [(row, column) for row in down for column in across]
+
+
+def _parts(side: int, count: int) -> list[slice]:
+    return [slice(number * side // count, -(-(number + 1) * side // count)) for number in range(count)]
 
 
 def _block(maps: Maps, box: tuple[slice, slice], hole: tuple[slice, slice] | None, zeros: bool) -> Locals:

@@ -61,7 +61,7 @@ class BlockEncoder(TrunkEncoder):
         super().__init__(recipe, trunk)
         channels: tuple[int, ...] = trunk.stage_channels  # type: ignore[assignment]
         self.pooling = BlockPooling(recipe, channels[-1])
-        lengths = [channels[-1]] * recipe.blocks + ([sum(channels[:-1])] if recipe.global_stages else [])
+        lengths = [channels[-1]] * recipe.block_count + ([sum(channels[:-1])] if recipe.global_stages else [])
         self.parts = nn.ModuleList(Part(length, recipe.part_length) for length in lengths)
         self.pca = None
         self.descriptor_length = len(lengths) * recipe.part_length

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from geofix.recipes.checking import as_yaml, read_size
 from geofix.recipes.places import Precision
 
-Partition = Literal["nested", "ring", "ring_lpn"]
+Partition = Literal["nested", "ring", "ring_lpn", "grid"]
 PartPooling = Literal["gem", "average", "max"]
 KLDirection = Literal["gallery_learns", "query_learns", "both"]
 
@@ -37,7 +37,7 @@ class CrossviewRecipe(BaseModel):
     epochs_before: int = Field(default=0, ge=0)  # which the run had learned that it started from; written by train
 
     blocks: int = Field(default=4, ge=0, le=8)  # centred squares of the maps, the last of them the whole; 0: none
-    partition: Partition = "nested"  # whole squares, rings, or rings filled up with zeros (LPN)
+    partition: Partition = "nested"  # squares, rings, rings filled up with zeros (LPN), or a grid of blocks x blocks
     pooling: PartPooling = "gem"  # of each block
     gem_p: float = Field(default=3.0, gt=0)  # GeM's exponents at the start
     gem_p_learnable: bool = True  # one for each channel of each block
@@ -100,6 +100,11 @@ class CrossviewRecipe(BaseModel):
         if self.loss == "infonce" and self.kl:
             raise ValueError("kl compares class probabilities, which infonce has none of; set kl to 0")
         return self
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks the maps are cut into."""
+        return self.blocks**2 if self.partition == "grid" else self.blocks
 
     def without_origin(self, pretrained: Literal["imagenet", "file", "none"] | None = None) -> CrossviewRecipe:
         """The recipe without what training wrote into it; with `pretrained` in the place of its own, if given."""

@@ -10,7 +10,7 @@ from geofix.data.maps.source import Sheet, fingerprint
 from geofix.data.maps.world_file import NEEDED, sidecars
 from geofix.errors import DataError, first_few
 from geofix.files import is_file, is_folder
-from geofix.photos import is_photo
+from geofix.photos import is_georeferenced, is_photo
 from geofix.positions import crs_name
 
 KNOWN = (
@@ -38,6 +38,27 @@ def open_map(path: Path, *, crs: str | None = None) -> AerialMap:
         ) from error
     what = "is a link that leads nowhere" if path.is_symlink() else "does not exist"
     raise DataError(f"{path} {what}; known maps are {KNOWN}.")
+
+
+def is_map(path: Path) -> bool:
+    """Whether `open_map` is the one to open a file or folder: it says where on Earth its pixels lie.
+
+    A TIFF without any georeference is none, nor is a folder that holds other photos as well; a TIFF whose tags cannot
+    be read is for `open_map` to speak about.
+    """
+    if is_folder(path):
+        if tile_folder.found(path):
+            return True
+        files = [child for child in path.iterdir() if is_file(child) and (is_photo(child) or _is_sheet(child))]
+        return bool(files) and all(_is_placed(child) for child in files)
+    return is_file(path) and (mbtiles.found(path) or _is_placed(path, unknown=True))
+
+
+def _is_placed(path: Path, unknown: bool = False) -> bool:
+    if picture.found(path):
+        return True
+    placed = is_georeferenced(path) if geotiff.found(path) else False
+    return unknown if placed is None else placed
 
 
 def _tile_folder(path: Path) -> AerialMap:

@@ -6,7 +6,6 @@ bent grid of streets; houses line both sides of every street. Nothing here knows
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from geofix.errors import UsageError
-from geofix.positions import Position, unproject, utm_zones
+from geofix.positions import Position, grid_convergence_deg, unproject, utm_zones
 from geofix.shapes import Degrees, Metres, PlanePoints
 from geofix.world.geometry.plan import CONTAINER, DWELLING, HALL, House, Plan, plan_quarter
 from geofix.world.geometry.regions import CHIMNEY, PYLON, SCENES, TANK, check_scene, plan_region
@@ -122,9 +121,7 @@ class Town:
 
     def true_heading_deg(self, position: Position, heading_deg: float) -> float:
         """A heading from grid north as one from true north: a UTM grid leans by the meridian convergence."""
-        from_centre = math.radians(position.lon - (6 * self.zone - 183))
-        lean = math.atan(math.tan(from_centre) * math.sin(math.radians(position.lat)))
-        return (heading_deg + math.degrees(lean)) % 360
+        return (heading_deg + grid_convergence_deg(position, self.zone)) % 360
 
     def positions(self, points: PlanePoints) -> list[Position]:
         """Plane points of this town as positions."""

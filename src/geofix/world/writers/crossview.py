@@ -55,6 +55,8 @@ def write_crossview(
     street_views: int = 3,
     size: int = 256,
     conditions: Sequence[Conditions] = (FLOWN,),
+    anywhere: bool = False,
+    shares: tuple[float, float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CrossviewSummary:
     """Photograph `places` houses of a town from above, and from the street where the layout has that view.
@@ -62,16 +64,17 @@ def write_crossview(
     `layout` is one of LAYOUTS. Each place has one satellite tile 90 m wide and the drone views of `flight`, by
     default the layout's own with fewer views; `drone_views` is how many (of SUES-200: at every altitude). They are
     taken under `conditions` in turn. `size` is the side of every picture in pixels. The quarters of the town are
-    the splits. Beside the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite
-    tiles) and places.csv. The folder appears only when it is whole. The same arguments give the same bytes.
-    Raises UsageError or StorageError.
+    the splits; `shares` are those of train and val instead of the layout's own. With `anywhere` places are any ground,
+    streets and fields as well, and nothing is photographed from the street. Beside the views lie cameras.csv
+    (intrinsics and poses), tiles.csv (georeference of the satellite tiles) and places.csv. The folder appears only when
+    it is whole. The same arguments give the same bytes. Raises UsageError or StorageError.
     """
-    chosen = _layout(layout)
+    chosen = _layout(layout, shares)
     flown = _flight(chosen, flight, drone_views)
     _check(size, conditions, street_views)
-    town, found = town_with_places(chosen.quarters(places), seed)
+    town, found = town_with_places(chosen.quarters(places), seed, anywhere=anywhere)
     check_altitudes(town, flown)
-    plan = _Plan(town, chosen, flown, street_views, size, tuple(conditions))
+    plan = _Plan(town, chosen, flown, 0 if anywhere else street_views, size, tuple(conditions))
     entries = chosen.entries(found)
     shots = [picture for entry in entries for picture in plan.pictures(entry)]
     progress = progress or (lambda _done, _total: None)
@@ -86,9 +89,11 @@ def write_crossview(
     return CrossviewSummary(out, layout, dict(roles), dict(views))
 
 
-def crossview_town(places: int, seed: int, layout: str) -> Town:
+def crossview_town(
+    places: int, seed: int, layout: str, *, anywhere: bool = False, shares: tuple[float, float] | None = None
+) -> Town:
     """The town that `write_crossview` photographs for the same arguments."""
-    return town_with_places(_layout(layout).quarters(places), seed)[0]
+    return town_with_places(_layout(layout, shares).quarters(places), seed, anywhere=anywhere)[0]
 
 
 def layout_flight(layout: str) -> Flight:
@@ -96,10 +101,16 @@ def layout_flight(layout: str) -> Flight:
     return _layout(layout).flight
 
 
-def _layout(name: str) -> ViewLayout:
+def _layout(name: str, shares: tuple[float, float] | None = None) -> ViewLayout:
+    """A layout, with other shares of train and val if they are given. Raises UsageError for what cannot be."""
     if name not in LAYOUTS:
         raise UsageError(f"There is no cross-view layout {name!r}; known are: {', '.join(LAYOUTS)}.")
-    return LAYOUTS[name]
+    if shares is None:
+        return LAYOUTS[name]
+    train, val = shares
+    if min(train, val) < 0 or train + val >= 1:
+        raise UsageError(f"Shares of {train:g} and {val:g} leave nothing to test on; less than 1 together is expected.")
+    return replace(LAYOUTS[name], train=train, val=val)
 
 
 def _check(size: int, conditions: Sequence[Conditions], street_views: int) -> None:

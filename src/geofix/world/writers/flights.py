@@ -17,6 +17,7 @@ from geofix.world.renderer.aerial.solids import Houses
 APART_M = 50.0  # between two places, so that their satellite tiles differ
 _STREET_M = 26.0  # from a place to a photo spot in its street
 _SPOTS_A_PLACE = 6  # asked of the town at first; more where that gives too few places
+_OUTSKIRTS_M = 60.0  # of open country around a quarter that count as part of it
 _ABOVE_ROOFS_M = 5.0
 
 
@@ -87,25 +88,27 @@ class Flight:
 
 @dataclass(frozen=True)
 class Place:
-    """A house that is photographed: its number, its middle (1, 2), and the quarter it lies in."""
+    """What is photographed, a house or any ground: its number, its middle (1, 2), and the quarter it lies in."""
 
     number: int
     point: PlanePoints
     quarter: int
 
 
-def town_with_places(counts: Sequence[int], seed: int) -> tuple[Town, list[Place]]:
+def town_with_places(counts: Sequence[int], seed: int, *, anywhere: bool = False) -> tuple[Town, list[Place]]:
     """A town whose train, val and test quarters have so many places, at least APART_M from each other.
 
-    Raises UsageError for fewer than one place in all, or a negative seed.
+    Places are houses or, with `anywhere`, points in the streets, yards and fields of a quarter as they come. Raises
+    UsageError for fewer than one place in all, or a negative seed.
     """
+    choose = _scattered if anywhere else _chosen
     total = sum(counts)
     if total < 1:
         raise UsageError(f"A town with {total} places cannot be rendered; ask for at least 1 with --places.")
     spots = np.array(counts) * _SPOTS_A_PLACE
     while True:
         town = build_town(int(spots.sum()), seed, shares=(spots[0] / spots.sum(), spots[1] / spots.sum()))
-        chosen = [_chosen(town, quarter, count) for quarter, count in enumerate(counts)]
+        chosen = [choose(town, quarter, count) for quarter, count in enumerate(counts)]
         short = np.array([len(points) < count for points, count in zip(chosen, counts, strict=True)])
         if not short.any():
             break
@@ -141,5 +144,19 @@ def _chosen(town: Town, quarter: int, count: int) -> PlanePoints:
             break
         seen = len(spots) > 0 and np.hypot(*(spots - point).T).min() < _STREET_M
         if seen and all(np.hypot(*(other - point)) >= APART_M for other in chosen):
+            chosen.append(point)
+    return np.array(chosen, dtype=np.float64).reshape(-1, 2)
+
+
+def _scattered(town: Town, quarter: int, count: int) -> PlanePoints:
+    """That many points in the box of a quarter and its outskirts; fewer where there is no room."""
+    spots = town.spots.points[town.spots.quarter == quarter]
+    if not count or not len(spots):
+        return np.empty((0, 2))
+    low, high = spots.min(axis=0) - _OUTSKIRTS_M, spots.max(axis=0) + _OUTSKIRTS_M
+    rng = np.random.default_rng([town.seed, 83, quarter])
+    chosen: list[np.ndarray] = []
+    for point in rng.uniform(low, high, (20 * count, 2)):
+        if len(chosen) < count and all(np.hypot(*(other - point)) >= APART_M for other in chosen):
             chosen.append(point)
     return np.array(chosen, dtype=np.float64).reshape(-1, 2)

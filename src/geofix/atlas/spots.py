@@ -1,0 +1,132 @@
+"""Spots: from the tiles that a frame's looks resemble to one place on the map, a heading, and the evidence for both.
+
+A tile speaks for its middle and for the heading under which it was found. Where a frame belongs, neighbouring tiles
+and tiles of several scales are found under one heading; elsewhere likeness is scattered over the map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofix.positions import geodesic_m, project, unproject
+from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours
+
+TILES = 40  # how many of the most alike take part
+PER_LOOK = 8  # tiles that one look can bring
+_SHARPNESS = 6.0  # the last of them has exp(-6) of the first one's weight
+_LINK = 0.75  # of a tile's side: tiles whose middles are this near show much of the same ground
+_SAME_HEADING_DEG = 35.0
+METHOD = f"spot of {TILES} tiles, {PER_LOOK} a look, link {_LINK:g}, sharpness {_SHARPNESS:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tiles most alike to a frame, best first: rows of the atlas (k,), their distances (k,) in descriptor space,
+    and the heading (k,) under which each was found.
+    """
+
+    tiles: np.ndarray
+    distances: np.ndarray
+    headings_deg: Degrees
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """The place that most tiles speak for: position, heading from grid north of UTM `zone`, and which of the found
+    tiles lie there (indices).
+
+    `share` (0..1) is their part of all weight, `lead` how much nearer in descriptor space the best of them is than the
+    best elsewhere (-1..1), `distance` that of the best of them; `spread_m` holds 90 % of the weight of those that lie
+    there.
+    """
+
+    lat: float
+    lon: float
+    heading_deg: float
+    zone: int
+    members: np.ndarray
+    share: float
+    lead: float
+    distance: float
+    spread_m: float
+
+    @property
+    def evidence(self) -> tuple[float, float, float]:
+        """What confidence is made of: share, lead, distance."""
+        return self.share, self.lead, self.distance
+
+
+def found_tiles(distances: Distances, neighbours: Neighbours, headings_deg: Degrees, count: int = TILES) -> Found:
+    """The best tiles of all looks together, each once and under its best heading.
+
+    `distances` and `neighbours` are those of each look (q, k), `headings_deg` (q,) the looks' headings.
+    """
+    there = neighbours >= 0
+    look, _ = np.nonzero(there)
+    tiles, apart = neighbours[there], distances[there]
+    order = np.lexsort((tiles, apart))
+    _, first = np.unique(tiles[order], return_index=True)
+    best = order[np.sort(first)][:count]
+    return Found(tiles[best], apart[best], headings_deg[look[best]])
+
+
+def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
+    """The spot of k found tiles (k >= 1) with these middles (k, 2) and sides (k,); `zone` is the UTM zone of the best.
+
+    Tiles far outside of that zone are far away from it all the same.
+    """
+    weights = _weights(found.distances)
+    points = project(places, zone)
+    near = _near(points, sides_m) & (_turned(found.headings_deg) <= _SAME_HEADING_DEG)
+    seed = int(np.argmax(near @ weights))
+    members = np.flatnonzero(near[seed])
+    # Of tiles at several scales the smaller say more exactly where: weights fall with the area.
+    pull = weights[members] / sides_m[members] ** 2
+    centre = np.average(points[members], axis=0, weights=pull)
+    spot = unproject(centre[None, :], zone)
+    elsewhere = np.flatnonzero(~_near(points, sides_m)[seed])
+    inside = float(found.distances[members].min())
+    outside = float(found.distances[elsewhere].min()) if len(elsewhere) else float(found.distances[-1])
+    return Spot(
+        lat=float(spot[0, 0]),
+        lon=float(np.clip(spot[0, 1], -180, 180)),
+        heading_deg=_mean_heading(found.headings_deg[members], weights[members]),
+        members=members,
+        share=float(weights[members].sum() / weights.sum()),
+        lead=(outside - inside) / max(inside, outside, 1e-12),
+        distance=inside,
+        zone=zone,
+        spread_m=_spread(spot, places[members], weights[members]),
+    )
+
+
+def _weights(distances: np.ndarray) -> np.ndarray:
+    """From 1 at the best to exp(-6) at the last, whatever the encoder's scale."""
+    span = float(distances[-1] - distances[0])
+    return np.exp(-_SHARPNESS * (distances - distances[0]) / span) if span > 0 else np.ones(len(distances))
+
+
+def _near(points: np.ndarray, sides_m: Metres) -> np.ndarray:
+    """(k, k) whether two tiles' middles are near for the larger of them."""
+    apart = np.hypot(*np.moveaxis(points[:, None] - points[None], -1, 0))
+    return np.asarray(apart <= _LINK * np.maximum(sides_m[:, None], sides_m[None]))
+
+
+def _turned(headings_deg: Degrees) -> np.ndarray:
+    """(k, k) degrees between headings, 0..180."""
+    return np.asarray(np.abs((headings_deg[:, None] - headings_deg[None] + 180) % 360 - 180))
+
+
+def _mean_heading(headings_deg: Degrees, weights: np.ndarray) -> float:
+    turns = np.radians(headings_deg)
+    mean = np.arctan2((weights * np.sin(turns)).sum(), (weights * np.cos(turns)).sum())
+    return float(np.degrees(mean) % 360 % 360)  # a hair below 0 becomes 360 at first
+
+
+def _spread(spot: LatLons, places: LatLons, weights: np.ndarray) -> float:
+    apart = geodesic_m(np.broadcast_to(spot, places.shape), places)
+    order = np.argsort(apart)
+    mass = np.cumsum(weights[order]) / weights.sum()
+    return float(apart[order][min(int(np.searchsorted(mass, 0.9)), len(apart) - 1)])

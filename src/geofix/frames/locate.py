@@ -1,0 +1,151 @@
+"""Frames from the air and an atlas of map tiles -> Fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from geofix.atlas.calibration import Calibration
+from geofix.atlas.spots import PER_LOOK, Found, Spot, found_tiles, spot_of
+from geofix.atlas.store import Rows, TileColumns
+from geofix.encode import Inference, Progress, encode_views
+from geofix.errors import PhotoError
+from geofix.fixes import Fix, Match
+from geofix.frames.looks import Camera, Look, headings, looks_with_camera, looks_without_camera, squares
+from geofix.models.runs import Run
+from geofix.photos import read_pixels
+from geofix.positions import Position, grid_convergence_deg
+from geofix.recipes import Precision
+from geofix.search import nearest
+from geofix.shapes import DescriptorRows, Pixels
+
+TURNS = 24  # directions that a frame is looked at in: every 15 degrees
+SHARES = (1.0, 0.7)  # of the frame, where its width on the ground is not known: tiles' sides are twice one another
+MATCHES = 20  # that a Fix names
+SMALLEST_RADIUS_M = 5.0  # maps themselves are no better
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The tiles of an atlas, ready to be compared with frames; `camera` is None where nothing is known of it."""
+
+    rows: Rows
+    inference: Inference
+    camera: Camera | None = None
+    turns: tuple[float, ...] = tuple(headings(TURNS))
+
+    @property
+    def tiles(self) -> TileColumns:
+        """What the rows show."""
+        assert self.rows.tiles is not None
+        return self.rows.tiles
+
+    def looks(self, rows: int, columns: int) -> list[Look]:
+        """How a frame of that size is looked at."""
+        if self.camera is None:
+            return looks_without_camera(self.turns, SHARES)
+        square_m = self.camera.turned_square_m(rows, columns)
+        return looks_with_camera(self.turns, square_m, np.unique(self.tiles.sides_m).tolist())
+
+    def described(self, pixels: Pixels, looks: Sequence[Look]) -> DescriptorRows:
+        """The descriptors (q, d) of looks at a frame."""
+        pictures = squares(pixels, looks, self.inference.preprocess.size)
+        return encode_views(self.inference, pictures, lambda one: [one], ["the frame"] * len(pictures)).single
+
+    def found(self, descriptors: DescriptorRows, looks: Sequence[Look], without: np.ndarray | None = None) -> Found:
+        """The tiles most alike to a frame's looks (q, d); rows `without` are as if they were not there."""
+        kept = np.ones(len(self.rows), dtype=np.bool_)
+        if without is not None:
+            kept[without] = False
+        parts = []
+        for scale_m in dict.fromkeys(one.scale_m for one in looks):
+            asked = np.flatnonzero([one.scale_m == scale_m for one in looks])
+            searched = np.flatnonzero(kept if scale_m is None else kept & (self.tiles.sides_m == scale_m))
+            if len(searched):
+                vectors = self.rows.vectors if len(searched) == len(self.rows) else self.rows.vectors[searched]
+                apart, tiles = nearest(descriptors[asked], vectors, PER_LOOK)
+                parts.append((asked, apart, np.where(tiles >= 0, searched[tiles], -1)))
+        if not parts:
+            return Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0))
+        looked, apart, tiles = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return found_tiles(apart, tiles, np.array([looks[number].heading_deg for number in looked]))
+
+    def spot(self, found: Found) -> Spot:
+        """The spot of found tiles, one at least."""
+        zone = int(self.tiles.planes[found.tiles[0]]) % 100
+        return spot_of(found, self.rows.latlons[found.tiles], self.tiles.sides_m[found.tiles], zone)
+
+
+def searched_tiles(run: Run, rows: Rows, camera: Camera | None = None, precision: Precision | None = None) -> Searched:
+    """Tiles and the encoder that described them, made ready."""
+    return Searched(rows, Inference(run.encoder, precision or run.encoder.recipe.precision), camera)
+
+
+def locate_frames(
+    frames: Sequence[Path],
+    searched: Searched,
+    calibration: Calibration | None,
+    min_confidence: float,
+    progress: Progress | None = None,
+) -> list[Fix]:
+    """One Fix a frame, in order: the ground in the middle of the frame, and the heading of its upper edge.
+
+    A frame that cannot be read has its `error` set; where the evidence is weaker than `min_confidence` the Fix has no
+    position and says why.
+    """
+    if not len(searched.rows):
+        return [Fix(str(path), reason="can't tell: the atlas has no tile there") for path in frames]
+    fixes = []
+    for done, path in enumerate(frames, start=1):
+        try:
+            fixes.append(_fix(str(path), read_pixels(path), searched, calibration, min_confidence))
+        except PhotoError as error:
+            fixes.append(Fix(str(path), reason="the photo could not be read", error=str(error)))
+        if progress:
+            progress(done, len(frames))
+    return fixes
+
+
+def _fix(frame: str, pixels: Pixels, searched: Searched, calibration: Calibration | None, min_confidence: float) -> Fix:
+    looks = searched.looks(*pixels.shape[:2])
+    found = searched.found(searched.described(pixels, looks), looks)
+    if not len(found.tiles):
+        return Fix(frame, reason="can't tell: the map has no tile to compare with")
+    spot = searched.spot(found)
+    confidence, radius_m = certainty(spot, float(searched.tiles.sides_m.min()), calibration)
+    told = Fix(frame, confidence=confidence, calibrated=calibration is not None, matches=_matches(searched.rows, found))
+    if confidence < min_confidence:
+        where = f"only {spot.share:.0%} of the evidence of the best {len(found.tiles)} tiles lies at one spot"
+        below = f"confidence {confidence:.2f}, below {min_confidence:.2f}"
+        return replace(told, reason=f"can't tell, perhaps not on this map: {where} ({below})")
+    return replace(told, position=Position(spot.lat, spot.lon), radius_m=radius_m, heading_deg=_true_heading(spot))
+
+
+def certainty(spot: Spot, finest_m: float, calibration: Calibration | None) -> tuple[float, float]:
+    """Confidence and radius in metres. Without a calibration: half the share of the evidence at the spot, and the
+    radius that holds 90 % of it, at least a quarter of the smallest tiles' side; an order, not a promise.
+    """
+    if calibration is None:
+        return spot.share / 2, max(spot.spread_m, finest_m / 4)
+    confidence = calibration.confidence(spot.evidence)
+    return confidence, max(calibration.radius(confidence), SMALLEST_RADIUS_M)
+
+
+def _true_heading(spot: Spot) -> float:
+    """From grid north, along which tiles are cut, to true north."""
+    return (spot.heading_deg + grid_convergence_deg(Position(spot.lat, spot.lon), spot.zone)) % 360 % 360
+
+
+def _matches(rows: Rows, found: Found) -> tuple[Match, ...]:
+    assert rows.tiles is not None
+    matches = []
+    for tile, apart, heading_deg in zip(found.tiles[:MATCHES], found.distances, found.headings_deg, strict=False):
+        lat, lon = (float(part) for part in rows.latlons[tile])
+        south, west, north, east = (float(side) for side in rows.tiles.bounds[tile])
+        score = float(1 - apart**2 / 2)
+        bounds = (south, west, north, east)
+        matches.append(Match(rows.paths[tile], Position(lat, lon), score, float(heading_deg), bounds))
+    return tuple(matches)
