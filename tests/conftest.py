@@ -44,16 +44,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
-def hide_rasterio(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where the extra `maps` is not installed."""
+def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """As where an optional package is not installed."""
     load = builtins.__import__
 
     def without(name: str, *more: Any) -> Any:
-        if name.startswith("rasterio"):
+        if name.split(".")[0] == package:
             raise ImportError(name)
         return load(name, *more)
 
     monkeypatch.setattr(builtins, "__import__", without)
+
+
+def hide_rasterio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra `maps` is not installed."""
+    hide(monkeypatch, "rasterio")
 
 
 @pytest.fixture
@@ -70,6 +75,18 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}; set GEOFIX_SHARED to the folder that holds `data`")
     return folder
+
+
+@pytest.fixture(scope="session")
+def grid_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An untrained encoder of 64x64 pixels that can tell where in the picture things lie: for maps and frames."""
+    settings = [
+        "name=grid", "pretrained=none", "epochs=0", "image_size=64x64", "cut=layer1", "global_stages=[]",
+        "partition=grid", "blocks=4", "pooling=average", "part_length=8", "flip_test=false",
+    ]  # fmt: skip
+    recipe = recipes.with_settings(recipes.load_any("bui-small"), settings)
+    assert isinstance(recipe, recipes.CrossviewRecipe)
+    return train(recipe, None, tmp_path_factory.mktemp("runs") / "grid")
 
 
 @pytest.fixture(scope="session")

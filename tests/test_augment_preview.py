@@ -12,16 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
+from commands import Captured, called
 from geofix import recipes
 from geofix.augment.preview import forms_of, previewed
-from geofix.cli import run
 from geofix.photos import save_jpeg
 from geofix.recipes import Recipe
 from geofix.reports.sheets import contact_sheet
 from geofix.transforms import Preprocess
 from toy_places import blobs
 
-Captured = pytest.CaptureFixture[str]
+PREVIEW = ("data", "preview")
+
 PREPROCESS = Preprocess((48, 64), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 GAP, LINE = 8, 15
 SMALL = ["--set", "image_size=48x64", "--set", "mean=[0.485, 0.456, 0.406]", "--set", "std=[0.229, 0.224, 0.225]"]
@@ -48,13 +49,6 @@ def photos(tmp_path: Path) -> list[Path]:
     for number, path in enumerate(paths):
         path.write_bytes(save_jpeg(blobs(number)))
     return paths
-
-
-def called(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    capsys.readouterr()
-    status = run(["data", "preview", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 # -- strips and sheets --------------------------------------------------------------------------------------------
@@ -131,7 +125,7 @@ def test_drawing_leaves_matplotlib_as_it_was() -> None:
 
 def test_the_name_of_an_augmentation(capsys: Captured, photos: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "sheets" / "night.png"
-    status, told, err = called(capsys, "night", *photos, "--out", out, "--draws", 2, *SMALL)
+    status, told, err = called(capsys, *PREVIEW, "night", *photos, "--out", out, "--draws", 2, *SMALL)
     assert (status, err) == (0, "")
     lines = told.splitlines()
     assert lines[0] == f"{out}: 3 of 3 photos, 2 draws of each form of night"
@@ -143,7 +137,9 @@ def test_the_name_of_an_augmentation(capsys: Captured, photos: list[Path], tmp_p
 
 
 def test_the_simple_night(capsys: Captured, photos: list[Path], tmp_path: Path) -> None:
-    status, told, err = called(capsys, "simple-night", photos[0], "--out", tmp_path / "sheet.png", *SMALL)
+    status, told, err = called(
+        capsys, "data", "preview", "simple-night", photos[0], "--out", tmp_path / "sheet.png", *SMALL
+    )
     assert (status, err) == (0, "")
     assert told.splitlines()[0].endswith("1 of 1 photos, 4 draws of each form of simple-night")
     assert "warning" not in told and len(told.splitlines()) == 2
@@ -155,11 +151,13 @@ def test_the_simple_night(capsys: Captured, photos: list[Path], tmp_path: Path) 
 def test_a_recipe_by_name_and_by_file(capsys: Captured, photos: list[Path], tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     mine.write_text("name: mine\naugment: [occlusion]\nimage_size: 48x64\n", encoding="utf-8")
-    status, told, _ = called(capsys, mine, photos[0], "--out", tmp_path / "out" / "a.png")
+    status, told, _ = called(capsys, *PREVIEW, mine, photos[0], "--out", tmp_path / "out" / "a.png")
     assert status == 0
     assert "1 of 1 photos, 4 draws of each form of mine" in told and "warning" not in told
     numbers = ["--set", "augment_erase=1", *SMALL]
-    status, told, _ = called(capsys, "resnet18-gem", photos[0].parent, "--out", tmp_path / "out" / "b.png", *numbers)
+    status, told, _ = called(
+        capsys, "data", "preview", "resnet18-gem", photos[0].parent, "--out", tmp_path / "out" / "b.png", *numbers
+    )
     assert status == 0
     assert told.splitlines() == [f"{tmp_path / 'out' / 'b.png'}: 3 of 3 photos, 4 draws of each form of resnet18-gem"]
 
@@ -167,10 +165,10 @@ def test_a_recipe_by_name_and_by_file(capsys: Captured, photos: list[Path], tmp_
 def test_photos_that_cannot_be_read(capsys: Captured, photos: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
-    status, told, err = called(capsys, "night", photos[0], bad, "--out", tmp_path / "a.png", *SMALL)
+    status, told, err = called(capsys, *PREVIEW, "night", photos[0], bad, "--out", tmp_path / "a.png", *SMALL)
     assert status == 1
     assert "1 of 2 photos" in told and str(bad) in err
-    status, told, err = called(capsys, "night", bad, "--out", tmp_path / "b.png", *SMALL)
+    status, told, err = called(capsys, *PREVIEW, "night", bad, "--out", tmp_path / "b.png", *SMALL)
     assert (status, told) == (2, "")
     assert str(bad) in err and not (tmp_path / "b.png").exists()
 
@@ -189,7 +187,7 @@ def test_photos_that_cannot_be_read(capsys: Captured, photos: list[Path], tmp_pa
     ],
 )
 def test_refusals(capsys: Captured, photos: list[Path], tmp_path: Path, arguments: list[str], said: str) -> None:
-    status, told, err = called(capsys, "--out", tmp_path / "a.png", *arguments, photos[0])
+    status, told, err = called(capsys, *PREVIEW, "--out", tmp_path / "a.png", *arguments, photos[0])
     assert (status, told) == (2, "")
     assert said in err and err.count("\n") == 1
     assert not (tmp_path / "a.png").exists()
@@ -197,6 +195,6 @@ def test_refusals(capsys: Captured, photos: list[Path], tmp_path: Path, argument
 
 def test_more_photos_than_a_sheet_has_room_for(capsys: Captured, tmp_path: Path) -> None:
     many = [tmp_path / f"{n}.jpg" for n in range(51)]
-    status, _, err = called(capsys, "night", *many, "--out", tmp_path / "a.png")
+    status, _, err = called(capsys, *PREVIEW, "night", *many, "--out", tmp_path / "a.png")
     assert status == 2
     assert "51 photos were named and a sheet has room for 50" in err

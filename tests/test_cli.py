@@ -20,17 +20,16 @@ from safetensors.torch import save_file
 
 import toy_places
 import toy_views
+from commands import Captured, called, refused
 from conftest import as_nobody, write_street
 from geofix import recipes
 from geofix.atlas.store import Atlas
-from geofix.cli import run
 from geofix.errors import PhotoError
 from geofix.models.runs import Run
 from geofix.photos import find_photos, save_jpeg
 from test_index import revisited
 from toy_places import blobs, put
 
-Captured = pytest.CaptureFixture[str]
 TINY = ["--set", "pretrained=none", "--set", "image_size=64x64", "--set", "epochs=0"]
 FIX_KEYS = [
     "photo", "position", "radius_m", "heading_deg", "confidence", "calibrated", "reason", "matches", "scene",
@@ -51,24 +50,6 @@ def encoder(tiny_run: Run) -> str:
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_places.write(tmp_path_factory.mktemp("toy"))
-
-
-def called(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of a command."""
-    capsys.readouterr()
-    status = run([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err + out
-    return status, out, err
-
-
-def refused(capsys: Captured, *arguments: object) -> str:
-    """The one sentence a command ends with when it can do nothing: exit 2, nothing on stdout."""
-    status, out, err = called(capsys, *arguments)
-    assert (status, out) == (2, "")
-    assert err.startswith("geofix: ")
-    assert err.count("\n") == 1
-    return err
 
 
 # -- happy paths --------------------------------------------------------------------------------------------------

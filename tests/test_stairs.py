@@ -37,7 +37,7 @@ DOORS = {
     "torchvision": {"models/backbones.py", "augment/steps.py"},
     "pytorch_lightning": {"learn/learner.py", "learn/course.py", "learn/checkpoints.py", "learn/night.py"},
     "pytorch_metric_learning": {"losses.py"},
-    "matplotlib": {"reports/curves.py", "reports/sheets.py"},
+    "matplotlib": {"reports/curves.py", "reports/sheets.py", "reports/tracks.py"},
     "faiss": {"search.py"},
     "lancedb": {"atlas/store.py"},
     "pyarrow": {"atlas/store.py"},
@@ -51,6 +51,7 @@ DOORS = {
     },
     "rich": {"cli/output.py"},
     "rasterio": {"world/writers/orthophoto.py", "data/maps/geotiff.py"},
+    "av": {"frames/shots.py"},
     "shapely": {"geography/borders.py"},
     "s2cell": {"geography/cells.py"},
 }

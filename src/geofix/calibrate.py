@@ -10,8 +10,11 @@ from geofix.atlas.calibration import RIGHT_WITHIN_M, Calibration, calibrate
 from geofix.atlas.consensus import LINK_M, MATCHES, consensus
 from geofix.atlas.store import Atlas, Rows
 from geofix.encode import Progress, encode
-from geofix.errors import AtlasError, DataError, PhotoError
+from geofix.errors import AtlasError, DataError, PhotoError, UsageError
 from geofix.files import absolute
+from geofix.frames.calibrate import ask, learned_on
+from geofix.frames.locate import searched_tiles
+from geofix.frames.looks import Camera
 from geofix.photos import Photo
 from geofix.positions import geodesic_m, latlons, within_m
 from geofix.recipes import Precision
@@ -46,18 +49,27 @@ def on_photos(
     atlas: Atlas,
     photos: Sequence[Photo],
     *,
+    camera: Camera | None = None,
     precision: Precision | None = None,
     progress: Progress | None = None,
     errors: list[PhotoError] | None = None,
 ) -> Calibration:
     """The calibration of an atlas on other photos with known positions, like those it will be asked about.
 
+    Of an atlas of map tiles photos are frames, taken by the `camera` if one is given.
+
     One error for each photo that could not be used is appended to `errors`. Raises DataError when they are too
     few, or when all or none of them are found, so that nothing can be learned; AtlasError for an empty atlas.
     """
     rows = atlas.rows
     if not len(rows):
-        raise AtlasError(f"{atlas.folder} holds no photos; fill it with `geofix index PHOTOS --atlas {atlas.folder}`.")
+        raise AtlasError(
+            f"{atlas.folder} holds no {atlas.holds}; fill it with `geofix index PHOTOS --atlas {atlas.folder}`."
+        )
+    if atlas.holds == "tiles":
+        return _on_frames(atlas, photos, camera, precision, progress, errors)
+    if camera:
+        raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
     inside = atlas.known()
     known = [photo for photo in photos if photo.position is not None and str(absolute(photo.path)) not in inside]
     encoded = encode(atlas.run(), known, precision=precision, progress=progress)
@@ -74,6 +86,27 @@ def on_photos(
     if learned is None:
         raise DataError(
             f"{len(known)} of {len(photos)} photos have a position and are not in the atlas, and too few of them were "
+            "located rightly to learn from; at least 40, with 5 located rightly, are needed."
+        )
+    return learned
+
+
+def _on_frames(
+    atlas: Atlas,
+    frames: Sequence[Photo],
+    camera: Camera | None,
+    precision: Precision | None,
+    progress: Progress | None,
+    errors: list[PhotoError] | None,
+) -> Calibration:
+    searched = searched_tiles(atlas.run(), atlas.rows, camera, precision)
+    asked = ask(searched, frames, progress=progress, errors=errors)
+    if errors is not None:
+        errors += [PhotoError(f"{one.name} has no position in its name or EXIF.") for one in frames if not one.position]
+    learned = learned_on(asked, float(searched.tiles.sides_m.min()), "frames with known positions")
+    if learned is None:
+        raise DataError(
+            f"{len(asked.errors_m)} of {len(frames)} frames have a position on the map, and too few of them were "
             "located rightly to learn from; at least 40, with 5 located rightly, are needed."
         )
     return learned

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from geofix.atlas.store import OF_TILE, Atlas, Entry, Ground, tile_path
 from geofix.data.maps.aerial_map import AerialMap
-from geofix.data.maps.grid import OVERLAP, MapTile, Tiling, read_tile, tiles
+from geofix.data.maps.grid import MapTile, Tiling, read_tile, tiles
 from geofix.data.maps.open import open_map
 from geofix.encode import Inference, Progress, encode_views
 from geofix.errors import DataError, GeofixError, PhotoError
@@ -19,6 +19,9 @@ from geofix.recipes import Precision
 from geofix.shapes import Pixels
 from geofix.transforms import views
 
+# Of one tile and the next: whatever a frame shows, a tile lies within an eighth of its side. With half, and so within a
+# quarter, frames of streets that look alike are found a third as often (docs/maps.md).
+OVERLAP = 0.75
 COMMIT_TILES = 256  # tiles between two commits: what a kill can cost
 
 
@@ -69,6 +72,7 @@ def index_maps(
     if not plans:
         raise DataError(f"None of the {len(sources)} maps can be used. The first: {errors[0]}")
     atlas = Atlas.open_or_create(atlas_folder, run, "tiles")
+    atlas.note_maps({str(aerial.path): crs for aerial, _ in plans})
     known = atlas.hashes()
     wanted = {tile_path(aerial.path, tile.name): (aerial, tile) for aerial, tiling in plans for tile in tiling.tiles}
     fresh = [path for path, (aerial, _) in wanted.items() if known.get(path) != aerial.fingerprint]

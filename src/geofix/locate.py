@@ -16,10 +16,13 @@ from geofix.errors import AtlasError, UsageError
 from geofix.fixes import Fix, Match
 from geofix.frames.locate import locate_frames, searched_tiles
 from geofix.frames.looks import Camera
+from geofix.frames.shots import shots
+from geofix.frames.track import INTERVAL_S, SPEED_M_S, Track, locate_track
 from geofix.night.translators import Translator
 from geofix.photos import Photo
 from geofix.positions import Position
 from geofix.recipes import Precision
+from geofix.shapes import PlanePoints
 
 MIN_CONFIDENCE = 0.5  # below this an answer would be wrong more often than right
 MIN_UNCALIBRATED = 0.3  # where confidence is an order and no probability: three fifths of the evidence at one spot
@@ -70,23 +73,12 @@ def locate(
     (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was calibrated) the Fix has no position and says
     why. Raises AtlasError for an empty or damaged atlas.
     """
-    if min_confidence is not None and not 0 <= min_confidence <= 1:
-        raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
-    if not atlas.count():
-        raise AtlasError(
-            f"{atlas.folder} holds no {atlas.holds}; fill it with `geofix index PHOTOS --atlas {atlas.folder}`."
-        )
-    rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
-    # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
-    # And what was learned on photos as they are does not hold for pictures made of them.
-    calibration = None if near or night_to_day else atlas.calibration
-    if min_confidence is None:
-        min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
+    rows, calibration, least = _searched(atlas, near, night_to_day is not None, min_confidence)
     if atlas.holds == "tiles":
         if night_to_day:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and photos from the air are not made into days.")
         searched = searched_tiles(atlas.run(), rows, camera, precision)
-        return locate_frames(photos, searched, calibration, min_confidence, progress)
+        return locate_frames(photos, searched, calibration, least, progress)
     if camera:
         raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
     asked = [Photo(str(path), path) for path in photos]
@@ -99,8 +91,42 @@ def locate(
         return [fix if fix.error else _nothing_near(fix.photo, near) for fix in fixes]
     distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
     for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):
-        fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, min_confidence)
+        fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, least)
     return fixes
+
+
+def locate_flight(
+    paths: Sequence[Path],
+    atlas: Atlas,
+    *,
+    near: Near | None = None,
+    camera: Camera | None = None,
+    min_confidence: float | None = None,
+    precision: Precision | None = None,
+    speed_m_s: float = SPEED_M_S,
+    interval_s: float = INTERVAL_S,
+    moves_m: PlanePoints | None = None,
+    progress: Progress | None = None,
+) -> Track:
+    """The frames of one flight over a map, photos or videos in order, smoothed as a whole; see `frames.track`.
+
+    Of a video one frame every `interval_s` seconds is taken. Raises UsageError for an atlas of photos, AtlasError for
+    an empty one, and what `locate_track` raises.
+    """
+    if atlas.holds != "tiles":
+        raise UsageError(f"{atlas.folder} holds photos; a track is of frames on a map from the air.")
+    rows, calibration, least = _searched(atlas, near, False, min_confidence)
+    searched = searched_tiles(atlas.run(), rows, camera, precision)
+    return locate_track(
+        shots(paths, interval_s),
+        searched,
+        calibration,
+        min_confidence=least,
+        speed_m_s=speed_m_s,
+        interval_s=interval_s,
+        moves_m=moves_m,
+        progress=progress,
+    )
 
 
 def fix_from(
@@ -133,6 +159,25 @@ def fix_from(
         calibrated=calibration is not None,
         matches=matches,
     )
+
+
+def _searched(
+    atlas: Atlas, near: Near | None, changed: bool, min_confidence: float | None
+) -> tuple[Rows, Calibration | None, float]:
+    """The rows to search, the calibration that holds for them, and the least confidence of an answer."""
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise UsageError(f"A confidence of {min_confidence:g} was asked for; 0 to 1 is expected.")
+    if not atlas.count():
+        raise AtlasError(
+            f"{atlas.folder} holds no {atlas.holds}; fill it with `geofix index PHOTOS --atlas {atlas.folder}`."
+        )
+    rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
+    # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
+    # And what was learned on photos as they are does not hold for pictures made of them.
+    calibration = None if near or changed else atlas.calibration
+    if min_confidence is None:
+        min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
+    return rows, calibration, min_confidence
 
 
 def _certainty(spot: Consensus, calibration: Calibration | None) -> tuple[float, float]:

@@ -93,6 +93,12 @@ def geodesic_m(first: LatLons, second: LatLons) -> Metres:
     return np.asarray(_GEOD.inv(first[:, 1], first[:, 0], second[:, 1], second[:, 0])[2], dtype=np.float64)
 
 
+def metres_from(place: Position, points: LatLons) -> Metres:
+    """The geodesic distance of each point from one place, in metres."""
+    here = np.array([[place.lat, place.lon]])
+    return geodesic_m(np.broadcast_to(here, points.shape), points)
+
+
 def utm_zones(points: LatLons) -> np.ndarray:
     """UTM zone numbers 1..60, with the exceptions of south-west Norway (32V) and Svalbard (31X-37X)."""
     lat, lon = points[:, 0], points[:, 1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geofix.positions import geodesic_m, project, unproject
+from geofix.positions import Position, metres_from, project, unproject
 from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours
 
 TILES = 40  # how many of the most alike take part
@@ -31,6 +31,13 @@ class Found:
     distances: np.ndarray
     headings_deg: Degrees
 
+    def weights(self) -> np.ndarray:
+        """From 1 at the best to exp(-6) at the last, whatever the encoder's scale (k,)."""
+        span = float(self.distances[-1] - self.distances[0])
+        if span <= 0:
+            return np.ones(len(self.distances))
+        return np.asarray(np.exp(-_SHARPNESS * (self.distances - self.distances[0]) / span))
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
@@ -42,8 +49,7 @@ class Spot:
     there.
     """
 
-    lat: float
-    lon: float
+    position: Position
     heading_deg: float
     zone: int
     members: np.ndarray
@@ -77,7 +83,7 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
 
     Tiles far outside of that zone are far away from it all the same.
     """
-    weights = _weights(found.distances)
+    weights = found.weights()
     points = project(places, zone)
     near = _near(points, sides_m) & (_turned(found.headings_deg) <= _SAME_HEADING_DEG)
     seed = int(np.argmax(near @ weights))
@@ -85,13 +91,13 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
     # Of tiles at several scales the smaller say more exactly where: weights fall with the area.
     pull = weights[members] / sides_m[members] ** 2
     centre = np.average(points[members], axis=0, weights=pull)
-    spot = unproject(centre[None, :], zone)
+    lat, lon = (float(part) for part in unproject(centre[None, :], zone)[0])
+    spot = Position(lat, float(np.clip(lon, -180, 180)))  # on the date line the last bit may fall outside
     elsewhere = np.flatnonzero(~_near(points, sides_m)[seed])
     inside = float(found.distances[members].min())
     outside = float(found.distances[elsewhere].min()) if len(elsewhere) else float(found.distances[-1])
     return Spot(
-        lat=float(spot[0, 0]),
-        lon=float(np.clip(spot[0, 1], -180, 180)),
+        position=spot,
         heading_deg=_mean_heading(found.headings_deg[members], weights[members]),
         members=members,
         share=float(weights[members].sum() / weights.sum()),
@@ -100,12 +106,6 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
         zone=zone,
         spread_m=_spread(spot, places[members], weights[members]),
     )
-
-
-def _weights(distances: np.ndarray) -> np.ndarray:
-    """From 1 at the best to exp(-6) at the last, whatever the encoder's scale."""
-    span = float(distances[-1] - distances[0])
-    return np.exp(-_SHARPNESS * (distances - distances[0]) / span) if span > 0 else np.ones(len(distances))
 
 
 def _near(points: np.ndarray, sides_m: Metres) -> np.ndarray:
@@ -125,8 +125,8 @@ def _mean_heading(headings_deg: Degrees, weights: np.ndarray) -> float:
     return float(np.degrees(mean) % 360 % 360)  # a hair below 0 becomes 360 at first
 
 
-def _spread(spot: LatLons, places: LatLons, weights: np.ndarray) -> float:
-    apart = geodesic_m(np.broadcast_to(spot, places.shape), places)
+def _spread(spot: Position, places: LatLons, weights: np.ndarray) -> float:
+    apart = metres_from(spot, places)
     order = np.argsort(apart)
     mass = np.cumsum(weights[order]) / weights.sum()
     return float(apart[order][min(int(np.searchsorted(mass, 0.9)), len(apart) - 1)])

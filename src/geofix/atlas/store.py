@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, partial
@@ -28,11 +28,13 @@ import pyarrow as pa
 
 from geofix.atlas import consensus, spots
 from geofix.atlas.calibration import Calibration
+from geofix.data.maps.aerial_map import AerialMap
+from geofix.data.maps.open import open_map
 from geofix.errors import AtlasError, DataError, StorageError, storage_error
 from geofix.files import is_file, is_folder, write_json
 from geofix.models.runs import Run, copy_run, load_run
 from geofix.photos import Photo
-from geofix.positions import Position, geodesic_m, latlons
+from geofix.positions import Position, latlons, metres_from
 from geofix.search import nearest
 from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
 
@@ -119,8 +121,7 @@ class Rows:
 
     def near(self, centre: Position, radius_m: float) -> Rows:
         """The rows within `radius_m` of a position."""
-        here = np.broadcast_to(np.array([[centre.lat, centre.lon]]), self.latlons.shape)
-        return self.take(np.flatnonzero(geodesic_m(here, self.latlons) <= radius_m))
+        return self.take(np.flatnonzero(metres_from(centre, self.latlons) <= radius_m))
 
     def take(self, rows: np.ndarray) -> Rows:
         """Some rows, in the order given."""
@@ -219,6 +220,16 @@ class Atlas:
     def file_of(self, path: str) -> Path:
         """Where the pixels of a row lie: the photo itself, or the map that the tile is of."""
         return Path(path.rpartition(OF_TILE)[0] if self.holds == "tiles" else path)
+
+    def map_at(self, file: Path) -> AerialMap:
+        """A map whose tiles lie here, in the system it was indexed with. Raises what `open_map` raises."""
+        return open_map(file, crs=self.manifest.get("maps", {}).get(str(file)))
+
+    def note_maps(self, crs_said: Mapping[str, str | None]) -> None:
+        """Remember for the files of maps which system was said to be theirs, if any was."""
+        said = {**self.manifest.get("maps", {}), **crs_said}
+        if said != self.manifest.get("maps"):
+            self._note(maps=said)
 
     @property
     def length(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.atlas.store import Atlas
-from geofix.errors import AtlasError, DataError, PhotoError
+from geofix.errors import AtlasError, DataError, GeofixError, PhotoError
 from geofix.photos import read_bytes
 from geofix.positions import Position
 
@@ -30,9 +30,10 @@ def verify(
     except AtlasError as error:
         problems.append(error)
     if len(set(rows.paths)) != len(rows):
-        problems.append(AtlasError(f"{len(rows) - len(set(rows.paths))} photos are in the table more than once."))
+        twice = len(rows) - len(set(rows.paths))
+        problems.append(AtlasError(f"{twice} {atlas.holds} are in the table more than once."))
     if files:
-        problems += _changed(atlas, progress)
+        problems += (_changed_maps if atlas.holds == "tiles" else _changed)(atlas, progress)
     return problems
 
 
@@ -67,4 +68,19 @@ def _changed(atlas: Atlas, progress: Callable[[int, int], None] | None) -> list[
             problems.append(AtlasError(str(error)))
         if progress:
             progress(done, len(hashes))
+    return problems
+
+
+def _changed_maps(atlas: Atlas, progress: Callable[[int, int], None] | None) -> list[AtlasError]:
+    """Maps that are no longer what their tiles were cut from."""
+    problems = []
+    stored = {str(atlas.file_of(path)): mark for path, mark in atlas.hashes().items()}
+    for done, (file, mark) in enumerate(stored.items(), start=1):
+        try:
+            if atlas.map_at(Path(file)).fingerprint != mark:
+                problems.append(AtlasError(f"{file} has changed since it was indexed; index it again."))
+        except GeofixError as error:
+            problems.append(AtlasError(str(error)))
+        if progress:
+            progress(done, len(stored))
     return problems

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from geofix.cli import output
+from geofix.cli.options import camera_of
 from geofix.errors import AtlasError, PhotoError, UsageError
 from geofix.files import absolute
 
@@ -29,7 +31,7 @@ def info(atlas: Annotated[Path, ATLAS]) -> None:
     size = sum(file.stat().st_size for file in atlas.rglob("*") if file.is_file())
     encoder = opened.manifest["encoder"]
     lines = [
-        ("photos", f"{len(rows)}"),
+        (str(opened.holds), f"{len(rows)}"),
         ("encoder", f"{encoder.get('recipe')} ({opened.fingerprint[:8]}), {opened.length} numbers a photo"),
         ("pretrained", str(encoder.get("pretrained"))),
         ("on disk", f"{size / 1e6:.1f} MB"),
@@ -39,6 +41,11 @@ def info(atlas: Annotated[Path, ATLAS]) -> None:
         lines.append(("latitudes", f"{south:.6f} to {north:.6f}"))
         lines.append(("longitudes", f"{west:.6f} to {east:.6f}"))
         lines.append(("box", f"{area_km2(rows.latlons):.3f} km2"))
+    if rows.tiles is not None and len(rows):
+        sides = sorted(set(rows.tiles.sides_m.tolist()))
+        lines.append(("maps", ", ".join(sorted({str(opened.file_of(path)) for path in rows.paths}))))
+        lines.append(("scales", ", ".join(f"{side_m:g}" for side_m in sides) + " m"))
+        lines.append(("attribution", "; ".join(rows.tiles.attributions) or "none given"))
     output.result("\n".join(f"{name}: {value}" for name, value in [*lines, ("calibration", _calibration(opened))]))
 
 
@@ -52,18 +59,19 @@ def remove(
 ) -> None:
     """Take photos out of the atlas; the files themselves stay where they are."""
     opened = _open(atlas)
-    known = list(opened.known())
+    files = {path: str(opened.file_of(path)) for path in opened.known()}
     if not photos and not missing:
         raise UsageError("Nothing was named to remove; name photos or folders, or use --missing.")
-    named = {photo: _at_or_in(photo, known) for photo in photos or []}
+    named = {photo: _at_or_in(photo, files) for photo in photos or []}
     gone = {path for paths in named.values() for path in paths}
     if not gone and not missing:
         raise AtlasError(f"None of the photos named is in {atlas}; name them as they were indexed.")
     if missing:
-        gone |= {path for path in known if not Path(path).exists()}
+        there = {file: Path(file).exists() for file in set(files.values())}
+        gone |= {path for path, file in files.items() if not there[file]}
     count = opened.remove(sorted(gone))
     note = "; run `geofix index` once more to calibrate its confidence anew" if count else ""
-    output.result(f"{atlas}: {count} photos removed, {opened.count()} left{note}")
+    output.result(f"{atlas}: {count} {opened.holds} removed, {opened.count()} left{note}")
     output.finish([AtlasError(f"{photo} is not in {atlas}.") for photo, paths in named.items() if not paths])
 
 
@@ -71,6 +79,10 @@ def remove(
 def calibrate(
     atlas: Annotated[Path, ATLAS],
     photos: Annotated[list[Path], typer.Argument(help="Photos with known positions that are not in the atlas.")],
+    altitude: Annotated[
+        float | None, typer.Option(help="Frames on a map: metres above the ground, with --fov.")
+    ] = None,
+    fov: Annotated[float | None, typer.Option(help="Frames on a map: horizontal field of view, degrees.")] = None,
 ) -> None:
     """Learn confidence and radius on photos like those you will ask about, with positions in name or EXIF."""
     from geofix.calibrate import on_photos
@@ -84,8 +96,9 @@ def calibrate(
     truth = own_positions(paths)
     asked = [Photo(str(path), path, truth.get(str(path))) for path in paths]
     errors: list[PhotoError] = []
+    camera = camera_of(altitude, fov)
     with output.progress("calibrating") as progress:
-        learned = on_photos(opened, asked, progress=progress, errors=errors)
+        learned = on_photos(opened, asked, camera=camera, progress=progress, errors=errors)
     opened.set_calibration(learned)
     output.result(f"{atlas}: calibrated {_calibration(opened)}")
     output.finish(errors)
@@ -96,7 +109,7 @@ def compact(atlas: Annotated[Path, ATLAS]) -> None:
     """Merge the table's small files and drop its old versions. Nothing else may be using the atlas."""
     opened = _open(atlas)
     opened.compact()
-    output.result(f"{atlas}: {opened.count()} photos, compacted")
+    output.result(f"{atlas}: {opened.count()} {opened.holds}, compacted")
 
 
 @app.command()
@@ -110,15 +123,17 @@ def verify(
     opened = _open(atlas)
     with output.progress("verifying") as progress:
         problems = run_verify(opened, files=files, progress=progress)
-    output.result(f"{atlas}: {opened.count()} photos, {'whole' if not problems else f'{len(problems)} problems'}")
+    output.result(
+        f"{atlas}: {opened.count()} {opened.holds}, {'whole' if not problems else f'{len(problems)} problems'}"
+    )
     output.finish(problems)
 
 
-def _at_or_in(named: Path, known: list[str]) -> list[str]:
-    """The known paths that are the photo named, or lie in the folder named, links followed or not."""
+def _at_or_in(named: Path, files: Mapping[str, str]) -> list[str]:
+    """The paths whose files are the photo or map named, or lie in the folder named, links followed or not."""
     spellings = {str(absolute(named)), str(named.resolve())}
     folders = tuple(f"{one}{os.sep}" for one in spellings)
-    return [path for path in known if path in spellings or path.startswith(folders)]
+    return [path for path, file in files.items() if file in spellings or file.startswith(folders)]
 
 
 def _open(folder: Path) -> Atlas:
@@ -131,4 +146,5 @@ def _calibration(opened: Atlas) -> str:
     calibration = opened.calibration
     if calibration is None:
         return "none: confidence is an order, not a probability"
-    return f"on {calibration.sample} of {calibration.source}, {calibration.right:.1%} of them found within 25 m"
+    found = f"{calibration.right:.1%} of them found within {calibration.right_within_m:g} m"
+    return f"on {calibration.sample} of {calibration.source}, {found}"

@@ -10,6 +10,7 @@ import numpy as np
 from geofix.cli.output import table
 from geofix.files import absolute
 from geofix.fixes import Fix
+from geofix.frames.track import Track, middle_and_slowest
 from geofix.metrics import share_within
 from geofix.positions import Position
 
@@ -53,6 +54,19 @@ def summary(fixes: Sequence[Fix], truth: Mapping[str, Position]) -> list[tuple[s
             ),
             ("median radius", f"{np.median(radii_m[told]):.0f} m"),
         ]
+    return figures
+
+
+def track_summary(flown: Track, truth: Mapping[str, Position]) -> list[tuple[str, str]]:
+    """Of a flight: time a frame and, where the truth is known, the errors before smoothing."""
+    middle_s, slowest_s = middle_and_slowest(flown.latencies_s)
+    figures = [("time a frame", f"{1000 * middle_s:.0f} ms, 95 % within {1000 * slowest_s:.0f} ms")]
+    alone = [fix for fix in flown.alone if fix.photo in truth]
+    errors_m = np.array([error_m(fix, truth[fix.photo]) for fix in alone])
+    if len(alone):
+        told = errors_m[np.isfinite(errors_m)]
+        median = f", median error {np.median(told):.1f} m" if len(told) else ""
+        figures.append(("each frame alone", f"answered {len(told)} of {len(alone)}{median}"))
     return figures
 
 

@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geofix.cli import output
+from geofix.cli.locate import locate
+from geofix.cli.options import DATA, PRECISION, day_maker_of, precision_of, run_of
 from geofix.cli.reproduce import reproduce
-from geofix.errors import GeofixError, PhotoError, TrainingError, UsageError
+from geofix.errors import PhotoError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     from geofix.data.places import Dataset
     from geofix.evaluate import Scores
-    from geofix.fixes import Fix
-    from geofix.frames.looks import Camera
     from geofix.index_maps import Tiled
-    from geofix.models.runs import Run
-    from geofix.night.translators import Translator
-    from geofix.recipes import Precision, Recipe
-
-DATA = "A dataset folder or a geotagged CSV."
-PRECISION = "Arithmetic of the trunk: fp32 or bf16 (faster where the processor has it); the recipe's by default."
+    from geofix.recipes import Recipe
 
 
 def register(app: typer.Typer) -> None:
@@ -225,7 +220,7 @@ def evaluate(
         raise UsageError("--plot draws what is measured; add --data DIR, or leave it out.")
     if plot is not None and dataset is not None and swept(dataset.split(split).queries) is None:
         raise UsageError(NO_SWEEP)
-    day_maker = _day_maker(night_to_day)
+    day_maker = day_maker_of(night_to_day)
     scores: list[Scores] = []
     for run in runs:
         if dataset is None:
@@ -233,7 +228,7 @@ def evaluate(
                 raise UsageError("--direction chooses among the views of a dataset; add --data DIR, or leave it out.")
             scores.append(read_scores(Path(run)))
             continue
-        opened, journal = _run(run), journal_folder(run)
+        opened, journal = run_of(run), journal_folder(run)
         with output.progress(f"evaluating {run}") as progress:
             one = run_evaluate(
                 opened,
@@ -245,7 +240,7 @@ def evaluate(
                 method=check_method(method),
                 exclude_nearer_than_m=exclude_nearer_than,
                 pca=pca,
-                precision=_precision(precision),
+                precision=precision_of(precision),
                 night_to_day=day_maker,
                 journal=journal,
                 progress=progress,
@@ -281,7 +276,7 @@ def index(
     scales: Annotated[
         str | None, typer.Option(metavar="M[,M]", help="Maps: sides of the tiles on the ground; by default the map's.")
     ] = None,
-    overlap: Annotated[float, typer.Option(help="Maps: what neighbouring tiles share, 0 to 0.95 of their side.")] = 0.5,
+    overlap: Annotated[float, typer.Option(help="Maps: what neighbouring tiles share, 0 to 0.95 of a side.")] = 0.75,
     crs: Annotated[str | None, typer.Option(help="Maps: the system of files that name none, as in EPSG:32633.")] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
 ) -> None:
@@ -299,22 +294,22 @@ def index(
         if maps:
             tiled = index_maps(
                 maps,
-                _run(encoder),
+                run_of(encoder),
                 atlas,
                 scales_m=None if scales is None else _metres(scales),
                 overlap=overlap,
                 crs=crs,
-                precision=_precision(precision),
+                precision=precision_of(precision),
                 progress=progress,
             )
         else:
             done = run_index(
                 sources,
-                _run(encoder),
+                run_of(encoder),
                 atlas,
                 csv=csv,
                 images=images,
-                precision=_precision(precision),
+                precision=precision_of(precision),
                 progress=progress,
             )
     if maps:
@@ -357,120 +352,3 @@ def _told(atlas: Path, done: Tiled) -> str:
         f"{atlas}: {done.atlas.count()} tiles of {sides} m, {done.added} added, {done.unchanged} as before, "
         f"{done.removed} removed, {done.empty} places without ground left out; confidence {sure}"
     )
-
-
-def locate(
-    photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos.")],
-    atlas: Annotated[Path | None, typer.Option(help="The atlas to search.")] = None,
-    near: Annotated[str | None, typer.Option(help="Search only this circle: LAT,LON,KM.")] = None,
-    altitude: Annotated[
-        float | None, typer.Option(help="Frames on a map: metres above the ground; needs --fov, narrows the scale.")
-    ] = None,
-    fov: Annotated[
-        float | None, typer.Option(help="Frames on a map: the camera's horizontal field of view, degrees.")
-    ] = None,
-    min_confidence: Annotated[
-        float | None, typer.Option(help="Below this confidence (0 to 1) the answer is: can't tell.")
-    ] = None,
-    score: Annotated[
-        bool, typer.Option("--score", help="Compare with the positions in the photos' own names or EXIF.")
-    ] = False,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
-    csv: Annotated[Path | None, typer.Option(help="Write a table.")] = None,
-    geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON.")] = None,
-    kml: Annotated[Path | None, typer.Option(help="Write KML.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write one HTML page with photos and map.")] = None,
-    precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
-    night_to_day: Annotated[
-        Path | None, typer.Option(help="A UNIT run: the photos are made into photos by day before they are looked at.")
-    ] = None,
-) -> None:
-    """Where was each photo taken? Position, 90 % radius, confidence and matches, or: can't tell."""
-    from geofix.cli import fixes as shown
-    from geofix.data.truth import own_positions
-    from geofix.heap import keep_freed_memory
-    from geofix.photos import photo_paths
-    from geofix.reports import exports
-    from geofix.reports.maps import write_report
-
-    if atlas is None:
-        raise UsageError("No atlas was named; add --atlas ATLAS (make one with `geofix index`).")
-    keep_freed_memory()
-    closed: list[PhotoError] = []
-    paths = photo_paths(photos, closed)
-    day_maker = _day_maker(night_to_day)
-    fixes = _located(paths, atlas, near, min_confidence, _precision(precision), day_maker, _camera(altitude, fov))
-    truth = own_positions(paths) if score else {}
-    summary = shown.summary(fixes, truth)
-    if json_lines:
-        output.result(exports.fixes_json_lines(fixes))
-    elif "-" not in {str(csv), str(geojson), str(kml)}:
-        output.result(shown.listed(fixes, truth))
-        output.result("\n" + "\n".join(f"{name}: {value}" for name, value in summary))
-    output.save(csv, lambda: exports.fixes_csv(fixes))
-    output.save(geojson, lambda: exports.fixes_geojson(fixes))
-    output.save(kml, lambda: exports.fixes_kml(fixes))
-    if report is not None:
-        write_report(report, fixes, title="geofix report", truth=truth, summary=summary)
-        output.remark(f"report: {report}")
-    output.finish([*closed, *(PhotoError(fix.error) for fix in fixes if fix.error)])
-
-
-def _located(
-    paths: list[Path],
-    atlas: Path,
-    near: str | None,
-    min_confidence: float | None,
-    precision: Precision | None,
-    night_to_day: Translator | None,
-    camera: Camera | None,
-) -> list[Fix]:
-    from geofix.atlas.store import Atlas
-    from geofix.locate import Near
-    from geofix.locate import locate as run_locate
-
-    circle = Near.parse(near) if near else None
-    with output.progress("locating") as progress:
-        fixes = run_locate(
-            paths,
-            Atlas.open(atlas),
-            near=circle,
-            min_confidence=min_confidence,
-            precision=precision,
-            night_to_day=night_to_day,
-            camera=camera,
-            progress=progress,
-        )
-    if all(fix.error for fix in fixes):
-        raise GeofixError(f"None of the {len(fixes)} photos could be read. The first: {fixes[0].error}")
-    return fixes
-
-
-def _run(folder: str) -> Run:
-    from geofix.models.runs import load_run
-
-    return load_run(Path(folder))
-
-
-def _day_maker(folder: Path | None) -> Translator | None:
-    if folder is None:
-        return None
-    from geofix.night.translators import open_day_translator
-
-    return open_day_translator(folder)
-
-
-def _camera(altitude_m: float | None, fov_deg: float | None) -> Camera | None:
-    if altitude_m is None and fov_deg is None:
-        return None
-    if altitude_m is None or fov_deg is None:
-        raise UsageError("How wide a frame is on the ground needs both --altitude and --fov; add the other one.")
-    from geofix.frames.looks import Camera
-
-    return Camera(altitude_m, fov_deg)
-
-
-def _precision(name: str | None) -> Precision | None:
-    if name not in (None, "fp32", "bf16"):
-        raise UsageError(f"There is no precision {name!r}; choose fp32 or bf16.")
-    return name  # type: ignore[return-value]

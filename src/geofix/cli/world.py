@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KINDS = ("places", "crossview", "countries", "flight")
 _SIZE, _SHARES, _LAYOUT = "240x320", "0.25,0.15", "university-1652"
+_OUTSKIRTS_M = 60.0
 
 
 def world(
@@ -63,6 +64,9 @@ def world(
     heading: Annotated[
         float | None, typer.Option(help="crossview: where the drone always looks; all around by default.")
     ] = None,
+    outskirts: Annotated[
+        float | None, typer.Option(help="crossview, --anywhere: metres of country around the houses; 60.")
+    ] = None,
     fov: Annotated[
         float | None, typer.Option(help="crossview, flight: the camera's horizontal field of view, degrees.")
     ] = None,
@@ -91,6 +95,7 @@ def world(
             "--pitch": pitch,
             "--heading": heading,
             "--anywhere": anywhere,
+            "--outskirts": outskirts,
             "--layout": layout != _LAYOUT,
         },
         "places crossview": {"--shares": shares, "--orthophoto": orthophoto},
@@ -116,9 +121,13 @@ def world(
         told = [_countries(out, places, seed, day, _size(size))]
     else:
         flight = _flight(layout, altitude, pitch, heading, fov)
-        told = [_crossview(out, places, seed, layout, flight, drone_views, condition or [], anywhere, parts)]
+        told = [
+            _crossview(
+                out, places, seed, layout, flight, drone_views, condition or [], _ground(anywhere, outskirts), parts
+            )
+        ]
     if orthophoto is not None:
-        told.append(_orthophoto(orthophoto, kind, places, seed, layout, anywhere, parts))
+        told.append(_orthophoto(orthophoto, kind, places, seed, layout, _ground(anywhere, outskirts), parts))
     output.result("\n".join(told))
 
 
@@ -178,7 +187,7 @@ def _crossview(
     flight: Flight,
     views: int | None,
     settings: list[str],
-    anywhere: bool,
+    outskirts_m: float | None,
     shares: tuple[float, float] | None,
 ) -> str:
     from geofix.world.writers.crossview import FLOWN, write_crossview
@@ -192,7 +201,8 @@ def _crossview(
             flight=flight,
             drone_views=views,
             conditions=(FLOWN.with_settings(settings),),
-            anywhere=anywhere,
+            anywhere=outskirts_m is not None,
+            outskirts_m=outskirts_m or 0.0,
             shares=shares,
             progress=progress,
         )
@@ -208,6 +218,15 @@ def _flight(layout: str, altitude: str | None, pitch: float | None, heading: flo
     altitudes = own.altitudes_m if altitude is None else _altitudes(altitude)
     pitch = own.pitch_deg if pitch is None else pitch
     return Flight(altitudes, own.views, pitch, heading, own.hfov_deg if fov is None else fov, own.turns, own.level)
+
+
+def _ground(anywhere: bool, outskirts_m: float | None) -> float | None:
+    """How far from the houses places lie; None where they are houses. Raises UsageError for half of what is needed."""
+    if outskirts_m is None:
+        return _OUTSKIRTS_M if anywhere else None
+    if not anywhere or not 0 <= outskirts_m <= 500:
+        raise UsageError(f"--outskirts {outskirts_m:g} needs --anywhere, and 0 to 500 metres are expected.")
+    return outskirts_m
 
 
 def _flown(
@@ -250,7 +269,13 @@ def _altitudes(text: str) -> tuple[float, ...]:
 
 
 def _orthophoto(
-    path: Path, kind: str, places: int, seed: int, layout: str, anywhere: bool, shares: tuple[float, float] | None
+    path: Path,
+    kind: str,
+    places: int,
+    seed: int,
+    layout: str,
+    outskirts_m: float | None,
+    shares: tuple[float, float] | None,
 ) -> str:
     from geofix.world.geometry.town import build_town
     from geofix.world.writers.crossview import crossview_town
@@ -259,7 +284,8 @@ def _orthophoto(
     if kind == "places":
         town = build_town(places, seed, shares=shares or _shares(_SHARES))
     else:
-        town = crossview_town(places, seed, layout, anywhere=anywhere, shares=shares)
+        everywhere = outskirts_m is not None
+        town = crossview_town(places, seed, layout, anywhere=everywhere, outskirts_m=outskirts_m or 0.0, shares=shares)
     with output.progress("orthophoto") as progress:
         made = write_orthophoto(path, town, progress=progress)
     return f"{made.path}: {made.width}x{made.height} pixels of {made.metres_per_pixel:g} m, EPSG {made.epsg}"

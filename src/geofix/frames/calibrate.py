@@ -13,7 +13,7 @@ from geofix.encode import Progress
 from geofix.errors import PhotoError
 from geofix.frames.locate import Searched
 from geofix.photos import Photo, read_pixels
-from geofix.positions import geodesic_m
+from geofix.positions import metres_from
 
 
 class Asked(NamedTuple):
@@ -47,14 +47,13 @@ def ask(
                 if errors is not None:
                     errors.append(error)
                 continue
-            here = np.array([[frame.position.lat, frame.position.lon]])
-            apart_m = geodesic_m(np.broadcast_to(here, searched.rows.latlons.shape), searched.rows.latlons)
+            apart_m = metres_from(frame.position, searched.rows.latlons)
             looks = searched.looks(*pixels.shape[:2])
             descriptors = searched.described(pixels, looks)
             if (apart_m <= searched.tiles.sides_m / 2).any():
                 spot = searched.spot(searched.found(descriptors, looks))
                 evidence.append(spot.evidence)
-                away_m.append(float(geodesic_m(here, np.array([[spot.lat, spot.lon]]))[0]))
+                away_m.append(spot.position.metres_to(frame.position))
             # As if the map ended before the frame: no tile that shares any ground with it.
             shown = np.flatnonzero(apart_m <= 1.5 * searched.tiles.sides_m)
             left: Found = searched.found(descriptors, looks, shown)
@@ -65,7 +64,7 @@ def ask(
     return Asked(_rows(evidence), np.array(away_m), _rows(strangers))
 
 
-def learned(asked: Asked, finest_m: float, source: str) -> Calibration | None:
+def learned_on(asked: Asked, finest_m: float, source: str) -> Calibration | None:
     """The calibration of what was asked on a map whose smallest tiles are `finest_m` wide; see `calibration.calibrate`.
 
     Right is an answer within 25 m, or within half of such a tile where that is more.

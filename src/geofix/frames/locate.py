@@ -101,7 +101,7 @@ def locate_frames(
     fixes = []
     for done, path in enumerate(frames, start=1):
         try:
-            fixes.append(_fix(str(path), read_pixels(path), searched, calibration, min_confidence))
+            fixes.append(fix_of(str(path), read_pixels(path), searched, calibration, min_confidence)[0])
         except PhotoError as error:
             fixes.append(Fix(str(path), reason="the photo could not be read", error=str(error)))
         if progress:
@@ -109,19 +109,22 @@ def locate_frames(
     return fixes
 
 
-def _fix(frame: str, pixels: Pixels, searched: Searched, calibration: Calibration | None, min_confidence: float) -> Fix:
+def fix_of(
+    frame: str, pixels: Pixels, searched: Searched, calibration: Calibration | None, min_confidence: float
+) -> tuple[Fix, Found]:
+    """The Fix of one frame, and the tiles that it was made of."""
     looks = searched.looks(*pixels.shape[:2])
     found = searched.found(searched.described(pixels, looks), looks)
     if not len(found.tiles):
-        return Fix(frame, reason="can't tell: the map has no tile to compare with")
+        return Fix(frame, reason="can't tell: the map has no tile to compare with"), found
     spot = searched.spot(found)
     confidence, radius_m = certainty(spot, float(searched.tiles.sides_m.min()), calibration)
     told = Fix(frame, confidence=confidence, calibrated=calibration is not None, matches=_matches(searched.rows, found))
     if confidence < min_confidence:
         where = f"only {spot.share:.0%} of the evidence of the best {len(found.tiles)} tiles lies at one spot"
         below = f"confidence {confidence:.2f}, below {min_confidence:.2f}"
-        return replace(told, reason=f"can't tell, perhaps not on this map: {where} ({below})")
-    return replace(told, position=Position(spot.lat, spot.lon), radius_m=radius_m, heading_deg=_true_heading(spot))
+        return replace(told, reason=f"can't tell, perhaps not on this map: {where} ({below})"), found
+    return replace(told, position=spot.position, radius_m=radius_m, heading_deg=_true_heading(spot)), found
 
 
 def certainty(spot: Spot, finest_m: float, calibration: Calibration | None) -> tuple[float, float]:
@@ -136,7 +139,7 @@ def certainty(spot: Spot, finest_m: float, calibration: Calibration | None) -> t
 
 def _true_heading(spot: Spot) -> float:
     """From grid north, along which tiles are cut, to true north."""
-    return (spot.heading_deg + grid_convergence_deg(Position(spot.lat, spot.lon), spot.zone)) % 360 % 360
+    return (spot.heading_deg + grid_convergence_deg(spot.position, spot.zone)) % 360 % 360
 
 
 def _matches(rows: Rows, found: Found) -> tuple[Match, ...]:

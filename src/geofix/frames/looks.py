@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from geofix.errors import UsageError
 from geofix.photos import resized
-from geofix.shapes import Pixels
+from geofix.shapes import Pixels, ResizedPixels
 
 ANY_TURN = 1 / math.sqrt(2)  # of a frame's shorter side: the largest square that can be turned in it
 
@@ -76,7 +76,7 @@ def looks_with_camera(turns: Sequence[float], square_m: float, scales_m: Sequenc
     return [Look(heading, min(1.0, scale / square_m), scale) for scale in fitting for heading in turns]
 
 
-def squares(pixels: Pixels, looks: Sequence[Look], size: tuple[int, int]) -> list[Pixels]:
+def squares(pixels: Pixels, looks: Sequence[Look], size: tuple[int, int]) -> list[ResizedPixels]:
     """The pixels of each look at a frame, (rows, columns) = `size`."""
     seen: dict[float, torch.Tensor] = {}
     rows, columns = pixels.shape[:2]
@@ -93,7 +93,7 @@ def squares(pixels: Pixels, looks: Sequence[Look], size: tuple[int, int]) -> lis
     return found
 
 
-def _turned(frame: torch.Tensor, one: Look, size: tuple[int, int], high: float, wide: float) -> Pixels:
+def _turned(frame: torch.Tensor, one: Look, size: tuple[int, int], high: float, wide: float) -> ResizedPixels:
     """The middle square, turned; `high` and `wide` are its side as shares of the frame's rows and columns."""
     angle = math.radians(one.heading_deg)
     cos, sin = math.cos(angle), math.sin(angle)

@@ -1,7 +1,7 @@
-"""Fixes as text for other programs: CSV, GeoJSON, KML and JSON Lines.
+"""Fixes as text for other programs: CSV, GeoJSON, KML, GPX and JSON Lines.
 
 File names come from strangers. In CSV a cell that a spreadsheet would run as a formula gets an apostrophe in
-front; in KML characters that XML forbids become U+FFFD, and the description, which viewers show as HTML, is
+front; in KML and GPX characters that XML forbids become U+FFFD, and the description, which viewers show as HTML, is
 escaped as HTML. Numbers that are not finite become empty or null.
 """
 
@@ -25,6 +25,7 @@ COLUMNS = (
     "photo", "lat", "lon", "radius_m", "heading_deg", "confidence", "calibrated", "reason", "error",
     "match_path", "match_lat", "match_lon", "match_score", "scene", "country", "country_probability",
 )  # fmt: skip
+_GPX = "http://www.topografix.com/GPX/1/1"
 _KML = "http://www.opengis.net/kml/2.2"
 _HALFWAY_ROUND_EARTH_M = 20_003_000.0
 # OWASP's list for CSV injection; the full-width signs count as the ASCII ones in some locales.
@@ -51,19 +52,25 @@ def fixes_json_lines(fixes: Sequence[Fix]) -> str:
     return "".join(json.dumps(_finite(fix.to_dict()), allow_nan=False) + "\n" for fix in fixes)
 
 
-def fixes_geojson(fixes: Sequence[Fix]) -> str:
+def fixes_geojson(fixes: Sequence[Fix], *, line: bool = False) -> str:
     """An RFC 7946 FeatureCollection: per fix a Point (longitude, latitude), or geometry null without one.
 
-    The properties are those of COLUMNS without lat and lon.
+    The properties are those of COLUMNS without lat and lon. With `line` the way from fix to fix comes last, as a
+    MultiLineString that is broken where there is no answer.
     """
     features = [_feature(fix) for fix in fixes]
+    if line:
+        parts = [[[at.lon, at.lat] for at in part] for part in unbroken(fixes)]
+        shape = {"type": "MultiLineString", "coordinates": parts}
+        features.append({"type": "Feature", "geometry": shape, "properties": {"track": True}})
     return json.dumps(_finite({"type": "FeatureCollection", "features": features}), allow_nan=False) + "\n"
 
 
-def fixes_kml(fixes: Sequence[Fix], *, name: str = "geofix") -> str:
+def fixes_kml(fixes: Sequence[Fix], *, name: str = "geofix", line: bool = False) -> str:
     """A KML 2.2 document: a Placemark per fix, with its point and the circle of its radius.
 
-    Fixes without a position are Placemarks without a geometry; their description says why.
+    Fixes without a position are Placemarks without a geometry; their description says why. With `line` the way from
+    fix to fix is one more, broken where there is no answer.
     """
     root = ElementTree.Element("kml", xmlns=_KML)
     document = ElementTree.SubElement(root, "Document")
@@ -71,8 +78,50 @@ def fixes_kml(fixes: Sequence[Fix], *, name: str = "geofix") -> str:
     _add_style(document)
     for fix in fixes:
         _add_placemark(document, fix)
+    if line:
+        placemark = ElementTree.SubElement(document, "Placemark")
+        _leaf(placemark, "name", "track")
+        _leaf(placemark, "styleUrl", "#fix")
+        shapes = ElementTree.SubElement(placemark, "MultiGeometry")
+        for part in unbroken(fixes):
+            _leaf(ElementTree.SubElement(shapes, "LineString"), "coordinates", _coordinates(part))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def fixes_gpx(fixes: Sequence[Fix], *, line: bool = False) -> str:
+    """A GPX 1.1 document: a waypoint per fix with a position or, with `line`, one track, whose segments end where there
+    is no answer. Cameras' clocks name no time zone, and GPX wants UTC: no times are written.
+    """
+    root = ElementTree.Element("gpx", xmlns=_GPX, version="1.1", creator="geofix")
+    if not line:
+        for fix in fixes:
+            if fix.position is not None:
+                point = ElementTree.SubElement(root, "wpt", _gpx_point(fix.position))
+                _leaf(point, "name", fix.photo)
+    else:
+        track = ElementTree.SubElement(root, "trk")
+        _leaf(track, "name", "geofix")
+        for part in unbroken(fixes):
+            segment = ElementTree.SubElement(track, "trkseg")
+            for position in part:
+                ElementTree.SubElement(segment, "trkpt", _gpx_point(position))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def unbroken(fixes: Sequence[Fix]) -> list[list[Position]]:
+    """The positions of fixes in order, a list for each stretch in which every fix has one; single ones are left out."""
+    parts: list[list[Position]] = []
+    last = None
+    for number, fix in enumerate(fixes):
+        if fix.position is None:
+            continue
+        if last is None or number - last > 1:
+            parts.append([])
+        parts[-1].append(fix.position)
+        last = number
+    return [part for part in parts if len(part) > 1]
 
 
 def circle(centre: Position, radius_m: float, vertices: int = CIRCLE_VERTICES) -> list[Position]:
@@ -180,6 +229,10 @@ def _description(fix: Fix) -> list[str]:
     if fix.matches:
         lines.append(f"Best match: {fix.matches[0].path} (score {fix.matches[0].score:.3f})")
     return lines
+
+
+def _gpx_point(position: Position) -> dict[str, str]:
+    return {"lat": f"{position.lat:.8f}", "lon": f"{position.lon:.8f}"}
 
 
 def _leaf(parent: ElementTree.Element, tag: str, text: str) -> None:

@@ -18,7 +18,7 @@ from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import Town
 from geofix.world.renderer.above import MapCamera, render_above
 from geofix.world.renderer.street import Camera, render
-from geofix.world.writers.flights import Flight, check_altitudes, spots_near, town_with_places
+from geofix.world.writers.flights import OUTSKIRTS_M, Flight, check_altitudes, spots_near, town_with_places
 from geofix.world.writers.jpegs import tagged_jpeg
 from geofix.world.writers.pictures import Picture, write_tables
 from geofix.world.writers.view_layouts import DRONE, LAYOUTS, SATELLITE, STREET, Entry, ViewLayout
@@ -56,6 +56,7 @@ def write_crossview(
     size: int = 256,
     conditions: Sequence[Conditions] = (FLOWN,),
     anywhere: bool = False,
+    outskirts_m: float = OUTSKIRTS_M,
     shares: tuple[float, float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CrossviewSummary:
@@ -65,14 +66,14 @@ def write_crossview(
     default the layout's own with fewer views; `drone_views` is how many (of SUES-200: at every altitude). They are
     taken under `conditions` in turn. `size` is the side of every picture in pixels. The quarters of the town are
     the splits; `shares` are those of train and val instead of the layout's own. With `anywhere` places are any ground,
-    streets and fields as well, and nothing is photographed from the street. Beside the views lie cameras.csv
-    (intrinsics and poses), tiles.csv (georeference of the satellite tiles) and places.csv. The folder appears only when
-    it is whole. The same arguments give the same bytes. Raises UsageError or StorageError.
+    streets and fields up to `outskirts_m` around a quarter as well, and nothing is photographed from the street. Beside
+    the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite tiles) and places.csv.
+    The folder appears only when it is whole. The same arguments give the same bytes. Raises UsageError or StorageError.
     """
     chosen = _layout(layout, shares)
     flown = _flight(chosen, flight, drone_views)
     _check(size, conditions, street_views)
-    town, found = town_with_places(chosen.quarters(places), seed, anywhere=anywhere)
+    town, found = town_with_places(chosen.quarters(places), seed, anywhere=anywhere, outskirts_m=outskirts_m)
     check_altitudes(town, flown)
     plan = _Plan(town, chosen, flown, 0 if anywhere else street_views, size, tuple(conditions))
     entries = chosen.entries(found)
@@ -90,10 +91,17 @@ def write_crossview(
 
 
 def crossview_town(
-    places: int, seed: int, layout: str, *, anywhere: bool = False, shares: tuple[float, float] | None = None
+    places: int,
+    seed: int,
+    layout: str,
+    *,
+    anywhere: bool = False,
+    outskirts_m: float = OUTSKIRTS_M,
+    shares: tuple[float, float] | None = None,
 ) -> Town:
     """The town that `write_crossview` photographs for the same arguments."""
-    return town_with_places(_layout(layout, shares).quarters(places), seed, anywhere=anywhere)[0]
+    counts = _layout(layout, shares).quarters(places)
+    return town_with_places(counts, seed, anywhere=anywhere, outskirts_m=outskirts_m)[0]
 
 
 def layout_flight(layout: str) -> Flight:

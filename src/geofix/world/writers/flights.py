@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from geofix.world.renderer.aerial.solids import Houses
 APART_M = 50.0  # between two places, so that their satellite tiles differ
 _STREET_M = 26.0  # from a place to a photo spot in its street
 _SPOTS_A_PLACE = 6  # asked of the town at first; more where that gives too few places
-_OUTSKIRTS_M = 60.0  # of open country around a quarter that count as part of it
+OUTSKIRTS_M = 60.0  # of open country around a quarter that count as part of it
 _ABOVE_ROOFS_M = 5.0
 
 
@@ -95,13 +96,15 @@ class Place:
     quarter: int
 
 
-def town_with_places(counts: Sequence[int], seed: int, *, anywhere: bool = False) -> tuple[Town, list[Place]]:
+def town_with_places(
+    counts: Sequence[int], seed: int, *, anywhere: bool = False, outskirts_m: float = OUTSKIRTS_M
+) -> tuple[Town, list[Place]]:
     """A town whose train, val and test quarters have so many places, at least APART_M from each other.
 
-    Places are houses or, with `anywhere`, points in the streets, yards and fields of a quarter as they come. Raises
-    UsageError for fewer than one place in all, or a negative seed.
+    Places are houses or, with `anywhere`, points in the streets and yards of a quarter and in the fields around it, up
+    to `outskirts_m` away, as they come. Raises UsageError for fewer than one place in all, or a negative seed.
     """
-    choose = _scattered if anywhere else _chosen
+    choose = partial(_scattered, outskirts_m=outskirts_m) if anywhere else _chosen
     total = sum(counts)
     if total < 1:
         raise UsageError(f"A town with {total} places cannot be rendered; ask for at least 1 with --places.")
@@ -148,12 +151,12 @@ def _chosen(town: Town, quarter: int, count: int) -> PlanePoints:
     return np.array(chosen, dtype=np.float64).reshape(-1, 2)
 
 
-def _scattered(town: Town, quarter: int, count: int) -> PlanePoints:
+def _scattered(town: Town, quarter: int, count: int, outskirts_m: float) -> PlanePoints:
     """That many points in the box of a quarter and its outskirts; fewer where there is no room."""
     spots = town.spots.points[town.spots.quarter == quarter]
     if not count or not len(spots):
         return np.empty((0, 2))
-    low, high = spots.min(axis=0) - _OUTSKIRTS_M, spots.max(axis=0) + _OUTSKIRTS_M
+    low, high = spots.min(axis=0) - outskirts_m, spots.max(axis=0) + outskirts_m
     rng = np.random.default_rng([town.seed, 83, quarter])
     chosen: list[np.ndarray] = []
     for point in rng.uniform(low, high, (20 * count, 2)):

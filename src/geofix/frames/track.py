@@ -1,0 +1,117 @@
+"""Frames of one flight, in order -> a track: each frame located by itself, and all of them smoothed together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geofix.atlas.calibration import Calibration
+from geofix.atlas.spots import Found
+from geofix.encode import Progress
+from geofix.errors import DataError, UsageError
+from geofix.fixes import Fix
+from geofix.frames.bayes import Grid, Point, observed, point_of, reaches_m, smoothed
+from geofix.frames.locate import Searched, fix_of
+from geofix.frames.shots import Shot
+from geofix.positions import grid_convergence_deg, metres_from
+from geofix.shapes import PlanePoints
+
+SPEED_M_S = 25.0  # how fast a drone flies at most
+INTERVAL_S = 1.0  # between frames that do not say when they were taken
+MOST_TRACK_CELLS = 200_000_000  # frames times cells: 1.6 GB each way
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A located flight: the Fixes of its frames in order, smoothed, and as each frame alone has them; when they were
+    taken in seconds, if that is known; and how long locating each took, in seconds (0 where it could not be read).
+    """
+
+    fixes: tuple[Fix, ...]
+    alone: tuple[Fix, ...]
+    times_s: tuple[float | None, ...]
+    latencies_s: tuple[float, ...]
+
+
+def locate_track(
+    shots: Iterable[Shot],
+    searched: Searched,
+    calibration: Calibration | None,
+    *,
+    min_confidence: float,
+    speed_m_s: float = SPEED_M_S,
+    interval_s: float = INTERVAL_S,
+    moves_m: PlanePoints | None = None,
+    progress: Progress | None = None,
+) -> Track:
+    """Locate the frames of one flight, see `frames.bayes` for how they are smoothed.
+
+    `speed_m_s` is how fast the drone flies at most; frames without a time are `interval_s` apart. `moves_m` (n - 1, 2)
+    is odometry, metres east and north from each of n frames to the next: the speed then says how far it may be off. A
+    frame that cannot be read has its `error` set and lies between its neighbours. Smoothed confidence is the
+    probability within half a tile, given the filter's assumptions; it is not calibrated. Raises DataError where there
+    is no frame, or more than can be smoothed on such a map.
+    """
+    alone: list[Fix] = []
+    found: list[Found] = []
+    times_s: list[float | None] = []
+    latencies_s: list[float] = []
+    for done, shot in enumerate(shots, start=1):
+        begun = time.perf_counter()
+        if shot.pixels is None:
+            alone.append(Fix(shot.name, reason="the photo could not be read", error=str(shot.error)))
+            found.append(Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0)))
+        else:
+            fix, tiles = fix_of(shot.name, shot.pixels, searched, calibration, min_confidence)
+            alone.append(fix)
+            found.append(tiles)
+        latencies_s.append(time.perf_counter() - begun if shot.pixels is not None else 0.0)
+        times_s.append(shot.time_s)
+        if progress:
+            progress(done, done)
+    if not any(len(one.tiles) for one in found):
+        first = next((fix.error for fix in alone if fix.error), "no frame was named")
+        raise DataError(f"None of the {len(alone)} frames could be located on. The first: {first}")
+    sides_m, places = searched.tiles.sides_m, searched.rows.latlons
+    grid = Grid.over(places, sides_m, int(searched.tiles.planes[0]) % 100)
+    if grid.rows * grid.columns * len(alone) > MOST_TRACK_CELLS:
+        most = MOST_TRACK_CELLS // (grid.rows * grid.columns)
+        raise DataError(f"{len(alone)} frames are more than can be smoothed on so large a map; give {most} at a time.")
+    said = [
+        observed(grid, one, places[one.tiles], sides_m[one.tiles], fix.confidence)
+        for one, fix in zip(found, alone, strict=True)
+    ]
+    reach_m = reaches_m(times_s, speed_m_s, interval_s)
+    if moves_m is not None and len(moves_m) != len(reach_m):
+        raise UsageError(f"Odometry of {len(moves_m)} steps was given for {len(alone)} frames; one less is expected.")
+    posterior = smoothed(said, reach_m, grid.side_m, moves_m)
+    within_m = float(sides_m.min()) / 2
+    fixes = [
+        _along(fix, point_of(cells, grid, within_m), grid, searched, one, min_confidence)
+        for fix, cells, one in zip(alone, posterior, found, strict=True)
+    ]
+    return Track(tuple(fixes), tuple(alone), tuple(times_s), tuple(latencies_s))
+
+
+def _along(fix: Fix, point: Point, grid: Grid, searched: Searched, found: Found, min_confidence: float) -> Fix:
+    """The Fix of a frame as the whole track has it, with the heading of its own tiles near that place."""
+    told = replace(fix, confidence=point.confidence, calibrated=False)
+    if point.confidence < min_confidence:
+        lost = f"can't tell: the track is lost here (confidence {point.confidence:.2f}, below {min_confidence:.2f})"
+        return replace(told, position=None, radius_m=None, heading_deg=None, reason=lost)
+    near = metres_from(point.position, searched.rows.latlons[found.tiles]) <= searched.tiles.sides_m[found.tiles] / 2
+    heading = None
+    if near.any():
+        weights, turns = found.weights()[near], np.radians(found.headings_deg[near])
+        mean = np.degrees(np.arctan2((weights * np.sin(turns)).sum(), (weights * np.cos(turns)).sum()))
+        heading = float((mean + grid_convergence_deg(point.position, grid.zone)) % 360 % 360)
+    return replace(told, position=point.position, radius_m=point.radius_m, heading_deg=heading, reason=None)
+
+
+def middle_and_slowest(latencies_s: Sequence[float]) -> tuple[float, float]:
+    """The median and the 95th percentile of the frames that were located; 0 where there is none."""
+    timed = [one for one in latencies_s if one > 0]
+    return (float(np.median(timed)), float(np.percentile(timed, 95))) if timed else (0.0, 0.0)
