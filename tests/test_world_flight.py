@@ -121,3 +121,15 @@ def test_places_anywhere(capsys: Captured, tmp_path: Path) -> None:
     )  # fmt: skip
     assert status == 0 and "places: 2 query, 4 train, 2 val; pictures: 8 satellite, 8 drone" in told
     assert not (tmp_path / "views" / "train" / "street").exists()
+
+
+def test_a_survey_is_sharper_than_what_a_satellite_sees(capsys: Captured, tmp_path: Path) -> None:
+    words = ("--kind", "crossview", "--layout", "plain-views", "--anywhere", "--places", 3, "--drone-views", 1)
+    for name, more in (("space", ()), ("survey", ("--survey",))):
+        assert called(capsys, "data", "world", tmp_path / name, *words, "--altitude", 109, *more)[0] == 0
+
+    def sharp(root: Path) -> float:
+        tiles = [read_pixels(path).astype(float) for path in sorted(root.rglob("satellite/*/*.jpg"))]
+        return float(np.mean([np.abs(np.diff(tile, axis=1)).mean() for tile in tiles]))
+
+    assert sharp(tmp_path / "survey") > 1.5 * sharp(tmp_path / "space")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geofix.atlas.calibration import Calibration
 from geofix.atlas.store import OF_TILE, Atlas, Entry, Ground, tile_path
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.grid import MapTile, Tiling, read_tile, tiles
 from geofix.data.maps.open import open_map
 from geofix.encode import Inference, Progress, encode_views
-from geofix.errors import DataError, GeofixError, PhotoError
-from geofix.files import absolute
+from geofix.errors import DataError, GeofixError, PhotoError, WeightsError
+from geofix.files import absolute, is_file
 from geofix.models.runs import Run
 from geofix.photos import Photo
 from geofix.recipes import Precision
@@ -22,6 +25,9 @@ from geofix.transforms import views
 # Of one tile and the next: whatever a frame shows, a tile lies within an eighth of its side. With half, and so within a
 # quarter, frames of streets that look alike are found a third as often (docs/maps.md).
 OVERLAP = 0.75
+FRAMES = "frames.json"  # beside an encoder's weights: see benchmarks/flights.py --learn
+SCALES, SCALE_STEP = 3, 1.5  # by default: how many, and from one to the next
+MOST_AT_FIRST = 60_000  # tiles at the smallest scale, where none are named
 COMMIT_TILES = 256  # tiles between two commits: what a kill can cost
 
 
@@ -52,9 +58,10 @@ def index_maps(
 ) -> Tiled:
     """Put the tiles of maps into the atlas at `atlas_folder`, made if it is not there yet.
 
-    `scales_m` are the tiles' sides on the ground and `overlap` is what neighbours share at least, see `maps.grid`;
-    `crs` is for files that name no system. Tiles already in the atlas whose map has not changed are left alone, so
-    that the same command continues a killed one; tiles of a map that it no longer has, or that was cut otherwise, go.
+    `scales_m` are the tiles' sides on the ground, by default `own_scales`, and `overlap` is what neighbours share at
+    least, see `maps.grid`; `crs` is for files that name no system. Tiles already in the atlas whose map has not changed
+    are left alone, so that the same command continues a killed one; tiles of a map that it no longer has, or that was
+    cut otherwise, go. An encoder that brings a calibration (`frames_calibration`) gives it to the atlas.
     Raises DataError where no map can be used.
     """
     rows, columns = run.encoder.preprocess.size
@@ -64,7 +71,8 @@ def index_maps(
     for source in sources:
         try:
             aerial = open_map(absolute(source), crs=crs)
-            plans.append((aerial, tiles(aerial, size_px=size_px, scales_m=scales_m, overlap=overlap)))
+            chosen_m = own_scales(aerial, size_px, overlap) if scales_m is None else scales_m
+            plans.append((aerial, tiles(aerial, size_px=size_px, scales_m=chosen_m, overlap=overlap)))
         except DataError as error:
             if len(sources) == 1:
                 raise
@@ -104,8 +112,35 @@ def index_maps(
         raise DataError(f"None of the {len(wanted)} tiles could be indexed. The first: {errors[0]}")
     if added or gone:
         atlas.compact(keep_history=True)
+    if atlas.calibration is None:
+        atlas.set_calibration(frames_calibration(run))
     empty = sum(tiling.skipped for _, tiling in plans)
     return Tiled(atlas, added, len(wanted) - len(fresh), len(gone), empty, tuple(errors))
+
+
+def own_scales(aerial: AerialMap, size_px: int, overlap: float) -> tuple[float, ...]:
+    """Sides in metres for a map whose frames are unknown: three, each 1.5 times the one before.
+
+    The first is what `size_px` pixels of the map show, or more where that would make too many tiles; where the map is
+    smaller than a scale it has none of it, but one at least.
+    """
+    extent = aerial.extent
+    spread = math.sqrt(extent.width_m * extent.height_m / MOST_AT_FIRST) / max(1 - overlap, 0.05)
+    first = float(f"{max(size_px * aerial.metres_per_pixel, spread):.2g}")
+    scales = [first * SCALE_STEP**power for power in range(SCALES)]
+    shorter = min(extent.width_m, extent.height_m)
+    return tuple(scale for scale in scales if scale <= shorter) or (float(f"{shorter:.2g}"),)
+
+
+def frames_calibration(run: Run) -> Calibration | None:
+    """What the encoder's evidence deserved on frames that it was tried on, if that lies beside its weights."""
+    file = run.folder / FRAMES
+    if not is_file(file):
+        return None
+    try:
+        return Calibration.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise WeightsError(f"{file} is damaged ({error}); copy the run again, or leave the file out.") from error
 
 
 def _entry(path: str, aerial: AerialMap, tile: MapTile) -> Entry:

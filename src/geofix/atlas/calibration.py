@@ -20,6 +20,7 @@ from geofix.errors import AtlasError
 RIGHT_WITHIN_M = 25.0
 COVERAGE = 0.9
 FEWEST = 40  # below this a 90 % quantile over neighbouring evidence says nothing
+FALSE_REJECTION = 0.05  # of the photos whose place the atlas knows
 STRANGERS = 0.1  # of the photos asked about show a place the atlas does not know: an assumption, as nobody can tell
 _KNOTS = 21
 
@@ -29,7 +30,8 @@ class Calibration:
     """Logistic weights of the evidence, and radius (metres) over confidence at `knots` (ascending).
 
     Learned on `sample` photos from `source`, of which the share `right` was found within `right_within_m`, for evidence
-    made by `method`; for evidence made another way it means nothing.
+    made by `method`; for evidence made another way it means nothing. Below a confidence of `least` lie FALSE_REJECTION
+    of the photos whose place was known.
     """
 
     weights: tuple[float, ...]
@@ -43,6 +45,7 @@ class Calibration:
     source: str
     method: str
     right_within_m: float = RIGHT_WITHIN_M
+    least: float | None = None
 
     def confidence(self, evidence: tuple[float, ...]) -> float:
         """Probability (0..1) that the truth lies within `right_within_m`."""
@@ -76,6 +79,7 @@ class Calibration:
                 source=str(fields["source"]),
                 method=str(fields["method"]),
                 right_within_m=float(fields.get("right_within_m", RIGHT_WITHIN_M)),
+                least=None if fields.get("least") is None else float(fields["least"]),
                 **tuples,
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -138,6 +142,7 @@ def calibrate(
         source=source,
         method=method,
         right_within_m=right_within_m,
+        least=float(np.quantile(held_out, FALSE_REJECTION)),
     )
 
 

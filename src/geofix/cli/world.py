@@ -64,6 +64,10 @@ def world(
     heading: Annotated[
         float | None, typer.Option(help="crossview: where the drone always looks; all around by default.")
     ] = None,
+    survey: Annotated[
+        bool,
+        typer.Option("--survey", help="crossview: maps of the same summer instead of a satellite's older pictures."),
+    ] = False,
     outskirts: Annotated[
         float | None, typer.Option(help="crossview, --anywhere: metres of country around the houses; 60.")
     ] = None,
@@ -95,6 +99,7 @@ def world(
             "--pitch": pitch,
             "--heading": heading,
             "--anywhere": anywhere,
+            "--survey": survey,
             "--outskirts": outskirts,
             "--layout": layout != _LAYOUT,
         },
@@ -121,11 +126,8 @@ def world(
         told = [_countries(out, places, seed, day, _size(size))]
     else:
         flight = _flight(layout, altitude, pitch, heading, fov)
-        told = [
-            _crossview(
-                out, places, seed, layout, flight, drone_views, condition or [], _ground(anywhere, outskirts), parts
-            )
-        ]
+        ground_m = _ground(anywhere, outskirts)
+        told = [_crossview(out, places, seed, layout, flight, drone_views, condition or [], ground_m, parts, survey)]
     if orthophoto is not None:
         told.append(_orthophoto(orthophoto, kind, places, seed, layout, _ground(anywhere, outskirts), parts))
     output.result("\n".join(told))
@@ -189,6 +191,7 @@ def _crossview(
     settings: list[str],
     outskirts_m: float | None,
     shares: tuple[float, float] | None,
+    survey: bool,
 ) -> str:
     from geofix.world.writers.crossview import FLOWN, write_crossview
 
@@ -204,6 +207,7 @@ def _crossview(
             anywhere=outskirts_m is not None,
             outskirts_m=outskirts_m or 0.0,
             shares=shares,
+            survey=survey,
             progress=progress,
         )
     return f"{out}: {summary.layout}; places: {_counts(summary.places)}; pictures: {_counts(summary.by_view)}"

@@ -23,7 +23,7 @@ from geofix.search import nearest
 from geofix.shapes import DescriptorRows, Pixels
 
 TURNS = 24  # directions that a frame is looked at in: every 15 degrees
-SHARES = (1.0, 0.7)  # of the frame, where its width on the ground is not known: tiles' sides are twice one another
+SHARES = (1.0, 0.82)  # of the frame, where its width on the ground is not known: halfway between scales 1.5 apart
 MATCHES = 20  # that a Fix names
 SMALLEST_RADIUS_M = 5.0  # maps themselves are no better
 

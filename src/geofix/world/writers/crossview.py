@@ -20,11 +20,13 @@ from geofix.world.renderer.above import MapCamera, render_above
 from geofix.world.renderer.street import Camera, render
 from geofix.world.writers.flights import OUTSKIRTS_M, Flight, check_altitudes, spots_near, town_with_places
 from geofix.world.writers.jpegs import tagged_jpeg
+from geofix.world.writers.orthophoto import SURVEY
 from geofix.world.writers.pictures import Picture, write_tables
 from geofix.world.writers.view_layouts import DRONE, LAYOUTS, SATELLITE, STREET, Entry, ViewLayout
 
 FLOWN = Conditions(noise=0.05, occlusion=0.35)
 FROM_SPACE = Conditions(noise=0.02, occlusion=0.3, season=0.3)  # an older picture, from the end of another summer
+SURVEYED = replace(SURVEY, noise=0.0)
 _FLIGHT, _PASS = datetime(2024, 6, 3, 10), datetime(2021, 9, 14, 10, 40)
 _TILE_M = 90.0
 
@@ -58,6 +60,7 @@ def write_crossview(
     anywhere: bool = False,
     outskirts_m: float = OUTSKIRTS_M,
     shares: tuple[float, float] | None = None,
+    survey: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CrossviewSummary:
     """Photograph `places` houses of a town from above, and from the street where the layout has that view.
@@ -65,17 +68,19 @@ def write_crossview(
     `layout` is one of LAYOUTS. Each place has one satellite tile 90 m wide and the drone views of `flight`, by
     default the layout's own with fewer views; `drone_views` is how many (of SUES-200: at every altitude). They are
     taken under `conditions` in turn. `size` is the side of every picture in pixels. The quarters of the town are
-    the splits; `shares` are those of train and val instead of the layout's own. With `anywhere` places are any ground,
-    streets and fields up to `outskirts_m` around a quarter as well, and nothing is photographed from the street. Beside
-    the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite tiles) and places.csv.
-    The folder appears only when it is whole. The same arguments give the same bytes. Raises UsageError or StorageError.
+    the splits; `shares` are those of train and val instead of the layout's own. With `survey` the tile is a part of a
+    survey's orthophoto of the same summer instead of a satellite's older picture. With `anywhere` places are any
+    ground, streets and fields up to `outskirts_m` around a quarter as well, and nothing is photographed from the street.
+    Beside the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite tiles) and
+    places.csv. The folder appears only when it is whole. The same arguments give the same bytes. Raises UsageError or
+    StorageError.
     """
     chosen = _layout(layout, shares)
     flown = _flight(chosen, flight, drone_views)
     _check(size, conditions, street_views)
     town, found = town_with_places(chosen.quarters(places), seed, anywhere=anywhere, outskirts_m=outskirts_m)
     check_altitudes(town, flown)
-    plan = _Plan(town, chosen, flown, 0 if anywhere else street_views, size, tuple(conditions))
+    plan = _Plan(town, chosen, flown, 0 if anywhere else street_views, size, tuple(conditions), survey)
     entries = chosen.entries(found)
     shots = [picture for entry in entries for picture in plan.pictures(entry)]
     progress = progress or (lambda _done, _total: None)
@@ -146,13 +151,15 @@ class _Plan:
     street_views: int
     size: int
     conditions: tuple[Conditions, ...]
+    survey: bool
 
     def pictures(self, entry: Entry) -> Iterator[Picture]:
         """Every picture of one place: satellite, drone, street."""
         east, north = (round(float(part), 2) for part in entry.place.point[0])
         tile = MapCamera.around(east, north, _TILE_M, self.size)
         # One pass of the satellite: the same cars in every tile.
-        yield Picture(self._paths(entry, SATELLITE, 0, 0.0), SATELLITE, tile, FROM_SPACE, _PASS, self._seed(0, 0))
+        under = SURVEYED if self.survey else FROM_SPACE
+        yield Picture(self._paths(entry, SATELLITE, 0, 0.0), SATELLITE, tile, under, _PASS, self._seed(0, 0))
         yield from self._flown(entry)
         if self.layout.street:
             yield from self._walked(entry)
@@ -206,7 +213,7 @@ def _rendered(town: Town, shot: Picture) -> Pixels:
     if isinstance(shot.camera, Camera):
         return render(town, shot.camera, shot.conditions, shot.seed)
     pixels = render_above(town, shot.camera, shot.conditions, shot.seed)
-    return _from_space(pixels) if isinstance(shot.camera, MapCamera) else pixels
+    return _from_space(pixels) if shot.conditions == FROM_SPACE else pixels
 
 
 def _from_space(pixels: Pixels) -> Pixels:
