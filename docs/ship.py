@@ -24,7 +24,7 @@ def main() -> None:
         write_atomically(folder / name, (run.folder / name).read_bytes())
     # Half precision halves the file; tests/test_shipped.py holds the recall it must keep.
     write_atomically(folder / WEIGHTS, weights_file(run.encoder, torch.float16))
-    # What was learned on frames with other bytes of the same weights does not hold to the bit; it is learned anew on these.
+    # What was learned on frames holds for the weights it was learned with; it is learned anew on these.
     (folder / FRAMES).unlink(missing_ok=True)
     print(f"{folder}: {(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB, {load_run(folder).name}")  # noqa: T201
 

@@ -68,12 +68,12 @@ def write_crossview(
     `layout` is one of LAYOUTS. Each place has one satellite tile 90 m wide and the drone views of `flight`, by
     default the layout's own with fewer views; `drone_views` is how many (of SUES-200: at every altitude). They are
     taken under `conditions` in turn. `size` is the side of every picture in pixels. The quarters of the town are
-    the splits; `shares` are those of train and val instead of the layout's own. With `survey` the tile is a part of a
-    survey's orthophoto of the same summer instead of a satellite's older picture. With `anywhere` places are any
-    ground, streets and fields up to `outskirts_m` around a quarter as well, and nothing is photographed from the street.
-    Beside the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite tiles) and
-    places.csv. The folder appears only when it is whole. The same arguments give the same bytes. Raises UsageError or
-    StorageError.
+    the splits; `shares` are those of train and val instead of the layout's own. With `survey` the tile is a part of
+    a survey's orthophoto of the same summer instead of a satellite's older picture. With `anywhere` places are any
+    ground, streets and fields up to `outskirts_m` around a quarter as well, and nothing is photographed from the
+    street. Beside the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite tiles)
+    and places.csv. The folder appears only when it is whole. The same arguments give the same bytes. Raises
+    UsageError or StorageError.
     """
     chosen = _layout(layout, shares)
     flown = _flight(chosen, flight, drone_views)
