@@ -16,8 +16,8 @@ from geofix.shapes import LatLons
 
 LINK_M = 25.0  # matches this near speak for the same spot: the field's threshold
 MATCHES = 20  # how many matches take part
-_SHARPNESS = 6.0  # the k-th match has exp(-6) of the first one's weight; 3 averages too much, 8 changes little
-METHOD = f"consensus of {MATCHES} matches, link {LINK_M:g} m, sharpness {_SHARPNESS:g}"
+SHARPNESS = 6.0  # the k-th match has exp(-6) of the first one's weight; 3 averages too much, 8 changes little
+METHOD = f"consensus of {MATCHES} matches, link {LINK_M:g} m, sharpness {SHARPNESS:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Consensus:
 
 def consensus(places: LatLons, distances: np.ndarray) -> Consensus:
     """The consensus of k matches with positions (k, 2) and ascending descriptor distances (k,), k >= 1."""
-    weights = _weights(distances)
+    weights = weights_of(distances)
     apart_m = _pairwise_m(places)
     support = (apart_m <= LINK_M) @ weights
     seed = int(np.argmax(support))
@@ -66,7 +66,7 @@ def consensus(places: LatLons, distances: np.ndarray) -> Consensus:
         share=float(weights[members].sum() / weights.sum()),
         lead=(outside - inside) / max(inside, outside, 1e-12),
         distance=inside,
-        spread_m=_weighted_quantile(from_centre_m, weights, 0.9),
+        spread_m=weighted_quantile(from_centre_m, weights, 0.9),
     )
 
 
@@ -76,13 +76,14 @@ def _pairwise_m(places: LatLons) -> np.ndarray:
     return geodesic_m(first, second).reshape(count, count)
 
 
-def _weights(distances: np.ndarray) -> np.ndarray:
+def weights_of(distances: np.ndarray) -> np.ndarray:
     """Weights that fall from 1 at the best match to exp(-6) at the last, whatever the encoder's scale."""
     span = float(distances[-1] - distances[0])
-    return np.exp(-_SHARPNESS * (distances - distances[0]) / span) if span > 0 else np.ones(len(distances))
+    return np.exp(-SHARPNESS * (distances - distances[0]) / span) if span > 0 else np.ones(len(distances))
 
 
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
+    """The smallest of some values at or below which the share `level` of all weight lies."""
     order = np.argsort(values)
     mass = np.cumsum(weights[order]) / weights.sum()
     return float(values[order][min(int(np.searchsorted(mass, level)), len(values) - 1)])

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geofix.atlas.consensus import SHARPNESS, weighted_quantile, weights_of
 from geofix.positions import Position, metres_from, project, unproject
 from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours
 
 TILES = 40  # how many of the most alike take part
 PER_LOOK = 8  # tiles that one look can bring
-_SHARPNESS = 6.0  # the last of them has exp(-6) of the first one's weight
 _LINK = 0.75  # of a tile's side: tiles whose middles are this near show much of the same ground
 _SAME_HEADING_DEG = 35.0
-METHOD = f"spot of {TILES} tiles, {PER_LOOK} a look, link {_LINK:g}, sharpness {_SHARPNESS:g}"
+METHOD = f"spot of {TILES} tiles, {PER_LOOK} a look, link {_LINK:g}, sharpness {SHARPNESS:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,7 @@ class Found:
 
     def weights(self) -> np.ndarray:
         """From 1 at the best to exp(-6) at the last, whatever the encoder's scale (k,)."""
-        span = float(self.distances[-1] - self.distances[0])
-        if span <= 0:
-            return np.ones(len(self.distances))
-        return np.asarray(np.exp(-_SHARPNESS * (self.distances - self.distances[0]) / span))
+        return weights_of(self.distances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
         lead=(outside - inside) / max(inside, outside, 1e-12),
         distance=inside,
         zone=zone,
-        spread_m=_spread(spot, places[members], weights[members]),
+        spread_m=weighted_quantile(metres_from(spot, places[members]), weights[members], 0.9),
     )
 
 
@@ -123,10 +120,3 @@ def _mean_heading(headings_deg: Degrees, weights: np.ndarray) -> float:
     turns = np.radians(headings_deg)
     mean = np.arctan2((weights * np.sin(turns)).sum(), (weights * np.cos(turns)).sum())
     return float(np.degrees(mean) % 360 % 360)  # a hair below 0 becomes 360 at first
-
-
-def _spread(spot: Position, places: LatLons, weights: np.ndarray) -> float:
-    apart = metres_from(spot, places)
-    order = np.argsort(apart)
-    mass = np.cumsum(weights[order]) / weights.sum()
-    return float(apart[order][min(int(np.searchsorted(mass, 0.9)), len(apart) - 1)])

@@ -238,9 +238,10 @@ def _opened(path: Path, state: tuple[int, int], anew: bool = False) -> Any:
 
 @contextlib.contextmanager
 def _said_clearly(path: Path) -> Iterator[None]:
-    """GDAL's errors in our words."""
+    """GDAL's errors in our words, and not in its own on stderr as well."""
     try:
-        yield
+        with _rasterio().Env():
+            yield
     except (_rasterio().errors.RasterioError, OSError) as error:
         raise DataError(
             f"{path} is damaged or cut short, or is no GeoTIFF ({error.__cause__ or error}); "
