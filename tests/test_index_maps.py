@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from commands import Captured, called, refused
 from geofix.atlas.store import Atlas
 from geofix.atlas.verify import verify
 from geofix.data.maps.open import is_map
-from geofix.errors import AtlasError, DataError
+from geofix.errors import AtlasError, DataError, UsageError
 from geofix.index import index
 from geofix.index_maps import OVERLAP, index_maps
 from geofix.models.runs import Run
@@ -58,7 +59,7 @@ def test_only_what_changed_is_done_again(grid_run: Run, tmp_path: Path) -> None:
 
 def test_a_killed_indexing_goes_on(grid_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, atlas = write_map(tmp_path / "maps"), tmp_path / "atlas"
-    monkeypatch.setattr("geofix.index_maps.COMMIT_TILES", 10)
+    monkeypatch.setattr(sys.modules["geofix.index_maps"], "COMMIT_TILES", 10)
 
     def stop(done: int, _total: int) -> None:
         if done >= 20:
@@ -77,6 +78,10 @@ def test_a_killed_indexing_goes_on(grid_run: Run, tmp_path: Path, monkeypatch: p
 def test_photos_and_tiles_keep_apart(grid_run: Run, tmp_path: Path, street: Path) -> None:
     index_maps([write_map(tmp_path / "maps")], grid_run, tmp_path / "tiles", scales_m=[240.0])
     index([street], grid_run, tmp_path / "photos")
+    with pytest.raises(
+        UsageError, match="ortho.png is a map from the air; put its tiles into an atlas with index_maps"
+    ):
+        index([write_map(tmp_path / "maps")], grid_run, tmp_path / "photos")
     with pytest.raises(AtlasError, match="is an atlas of tiles, and photos are another kind of answer; index them"):
         index([street], grid_run, tmp_path / "tiles")
     with pytest.raises(AtlasError, match="is an atlas of photos, and tiles are another kind of answer; index them"):

@@ -10,6 +10,7 @@ import geofix
 NAMES = [
     "Atlas",
     "Benchmark",
+    "Camera",
     "Dataset",
     "Encoder",
     "Fix",
@@ -27,8 +28,10 @@ NAMES = [
     "encode",
     "evaluate",
     "index",
+    "index_maps",
     "load_run",
     "locate",
+    "locate_flight",
     "open_dataset",
     "train",
 ]

@@ -54,9 +54,7 @@ def test_a_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(
-        WeightsError, match=rf"no run folder at geofix-town-large; .* with geofix: {OF_MAPS}, {NAME}"
-    ):
+    with pytest.raises(WeightsError, match=rf"no run folder at geofix-town-large; .* with geofix: {OF_MAPS}, {NAME}"):
         load_run(Path("geofix-town-large"))
 
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from geofix.errors import GeofixError
     from geofix.evaluate import Scores, compare, evaluate
     from geofix.fixes import Fix, Match
+    from geofix.frames.looks import Camera
     from geofix.index import index
-    from geofix.locate import Near, locate
+    from geofix.index_maps import index_maps
+    from geofix.locate import Near, locate, locate_flight
     from geofix.models.encoder import Encoder
     from geofix.models.runs import Run, load_run
     from geofix.photos import Photo
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Atlas": "atlas.store",
     "Benchmark": "data.places",
+    "Camera": "frames.looks",
     "Dataset": "data.places",
     "Encoder": "models.encoder",
     "Fix": "fixes",
@@ -52,14 +55,17 @@ _HOMES = {
     "encode": "encode",
     "evaluate": "evaluate",
     "index": "index",
+    "index_maps": "index_maps",
     "load_run": "models.runs",
     "locate": "locate",
+    "locate_flight": "locate",
     "open_dataset": "data.layouts",
     "train": "train",
 }
 __all__ = [
     "Atlas",
     "Benchmark",
+    "Camera",
     "Dataset",
     "Encoder",
     "Fix",
@@ -77,8 +83,10 @@ __all__ = [
     "encode",
     "evaluate",
     "index",
+    "index_maps",
     "load_run",
     "locate",
+    "locate_flight",
     "open_dataset",
     "train",
 ]

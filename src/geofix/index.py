@@ -12,8 +12,9 @@ from geofix.atlas.store import Atlas, Entry
 from geofix.calibrate import on_itself
 from geofix.data import deep_vg, geotag_csv
 from geofix.data.geotag_csv import Row
+from geofix.data.maps.open import is_map
 from geofix.encode import Inference, Progress, encode_chunk
-from geofix.errors import AtlasError, DataError, PhotoError
+from geofix.errors import AtlasError, DataError, PhotoError, UsageError
 from geofix.files import absolute, is_file, is_folder
 from geofix.models.runs import Run
 from geofix.photos import Photo, find_photos, read_bytes, read_capture
@@ -138,6 +139,8 @@ def _photos_of(source: Path, images: Path | None) -> tuple[tuple[Photo, ...], tu
     if geotag_csv.found(source):
         dataset = geotag_csv.read(source, images)
         return dataset.photos, dataset.problems
+    if is_map(source):
+        raise UsageError(f"{source} is a map from the air; put its tiles into an atlas with index_maps.")
     if deep_vg.found(source):
         dataset = deep_vg.read(source)
         return tuple(photo for split in dataset.splits.values() for photo in split.gallery), dataset.problems
