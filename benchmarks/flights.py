@@ -28,7 +28,7 @@ from geofix.atlas.store import Atlas
 from geofix.files import write_json
 from geofix.fixes import Fix
 from geofix.frames.calibrate import Asked, ask, learned_on
-from geofix.frames.locate import fix_of, searched_tiles
+from geofix.frames.locate import Searched, fix_of, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.shots import shots
 from geofix.frames.track import locate_track, middle_and_slowest
@@ -68,11 +68,16 @@ def read(flight: Path, folder: str) -> list[Frame]:
 
 def located(run: Run, atlas: Atlas, frames: list[Frame], known: bool, calibration: Calibration | None) -> list[Fix]:
     """A Fix for every frame, whatever its confidence."""
-    fixes = []
-    for frame in frames:
-        searched = searched_tiles(run, atlas.rows, frame.camera if known else None)
-        fixes.append(fix_of(str(frame.path), read_pixels(frame.path), searched, calibration, 0.0)[0])
-    return fixes
+    searched = searched_tiles(run, atlas.rows)
+    return [
+        fix_of(str(frame.path), read_pixels(frame.path), seen_by(searched, frame, known), calibration, 0.0)[0]
+        for frame in frames
+    ]
+
+
+def seen_by(searched: Searched, frame: Frame, known: bool) -> Searched:
+    """The same tiles for a frame whose camera is known or not."""
+    return replace(searched, camera=frame.camera if known else None)
 
 
 def errors_m(fixes: list[Fix], frames: list[Frame]) -> np.ndarray:
@@ -90,10 +95,10 @@ def learn(run: Run, atlases: dict[Path, Atlas]) -> Calibration:
     """On the frames of all flights, with and without a known camera."""
     parts: list[Asked] = []
     for flight, atlas in atlases.items():
+        searched = searched_tiles(run, atlas.rows)
         for known in (False, True):
             for frame in read(flight, "frames"):
-                searched = searched_tiles(run, atlas.rows, frame.camera if known else None)
-                parts.append(ask(searched, [Photo(frame.path.name, frame.path, frame.position)]))
+                parts.append(ask(seen_by(searched, frame, known), [Photo(frame.path.name, frame.path, frame.position)]))
     joined = Asked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     finest_m = min(float(atlas.rows.tiles.sides_m.min()) for atlas in atlases.values() if atlas.rows.tiles is not None)
     learned = learned_on(joined, finest_m, f"rendered frames over {len(atlases)} towns")

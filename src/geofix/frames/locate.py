@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ MATCHES = 20  # that a Fix names
 SMALLEST_RADIUS_M = 5.0  # maps themselves are no better
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Searched:
     """The tiles of an atlas, ready to be compared with frames; `camera` is None where nothing is known of it."""
 
@@ -36,6 +36,7 @@ class Searched:
     inference: Inference
     camera: Camera | None = None
     turns: tuple[float, ...] = tuple(headings(TURNS))
+    _scales: dict[float, tuple[np.ndarray, DescriptorRows]] = field(default_factory=dict, repr=False)
 
     @property
     def tiles(self) -> TileColumns:
@@ -57,21 +58,29 @@ class Searched:
 
     def found(self, descriptors: DescriptorRows, looks: Sequence[Look], without: np.ndarray | None = None) -> Found:
         """The tiles most alike to a frame's looks (q, d); rows `without` are as if they were not there."""
-        kept = np.ones(len(self.rows), dtype=np.bool_)
-        if without is not None:
-            kept[without] = False
         parts = []
         for scale_m in dict.fromkeys(one.scale_m for one in looks):
             asked = np.flatnonzero([one.scale_m == scale_m for one in looks])
-            searched = np.flatnonzero(kept if scale_m is None else kept & (self.tiles.sides_m == scale_m))
+            searched, vectors = self._of_scale(scale_m)
+            if without is not None:
+                kept = ~np.isin(searched, without)
+                searched, vectors = searched[kept], np.ascontiguousarray(vectors[kept])
             if len(searched):
-                vectors = self.rows.vectors if len(searched) == len(self.rows) else self.rows.vectors[searched]
                 apart, tiles = nearest(descriptors[asked], vectors, PER_LOOK)
                 parts.append((asked, apart, np.where(tiles >= 0, searched[tiles], -1)))
         if not parts:
             return Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0))
         looked, apart, tiles = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return found_tiles(apart, tiles, np.array([looks[number].heading_deg for number in looked]))
+
+    def _of_scale(self, scale_m: float | None) -> tuple[np.ndarray, DescriptorRows]:
+        """The rows of one scale, or all, and their descriptors; taken out once, not for every frame."""
+        if scale_m is None:
+            return np.arange(len(self.rows)), self.rows.vectors
+        if scale_m not in self._scales:
+            rows = np.flatnonzero(self.tiles.sides_m == scale_m)
+            self._scales[scale_m] = rows, np.ascontiguousarray(self.rows.vectors[rows])
+        return self._scales[scale_m]
 
     def spot(self, found: Found) -> Spot:
         """The spot of found tiles, one at least."""
