@@ -1,7 +1,8 @@
 """How well are frames located on a map? On rendered flights, whose every pose is known.
 
 frames      anywhere on the map, at any heading: median error, share within 25 m, share within the stated radius
-elsewhere   frames of another town: how many are told apart, at the threshold that 5 % of the frames on the map miss
+elsewhere   frames of another town: how many are told apart, at the threshold that 5 % of the frames learned from missed
+            and at the confidence from which `geofix locate` answers
 track       each frame alone, smoothed, and smoothed with ten frames in the middle replaced by ones of another town
 
 python benchmarks/flights.py FLIGHT ... --encoder RUN [--scales M,M] [--learn FILE.json]
@@ -34,6 +35,7 @@ from geofix.frames.shots import shots
 from geofix.frames.track import locate_track, middle_and_slowest
 from geofix.heap import keep_freed_memory
 from geofix.index_maps import index_maps
+from geofix.locate import MIN_CONFIDENCE, MIN_UNCALIBRATED
 from geofix.models.runs import Run, load_run
 from geofix.photos import Photo, read_pixels
 from geofix.positions import Position
@@ -119,24 +121,23 @@ def report(run: Run, flight: Path, atlas: Atlas, calibration: Calibration | None
             for fix, one, good in zip(fixes, frames, right, strict=True)
             if good
         ]
-        line = [
-            f"camera {'known' if known else 'unknown'}: median error {np.median(away_m):.1f} m",
-            f"within 25 m {percent(float(right.mean()), len(right))}",
-            f"heading {np.median(turned) if turned else np.nan:.1f} degrees",
-        ]
+        print(
+            f"camera {'known' if known else 'unknown'}: median error {np.median(away_m):.1f} m; within 25 m "
+            f"{percent(float(right.mean()), len(right))}; heading {np.median(turned) if turned else np.nan:.1f} degrees"
+        )
         sure = np.array([fix.confidence for fix in fixes])
-        least = calibration.least if calibration and calibration.least is not None else float(np.quantile(sure, 0.05))
-        told = sure >= least
-        radius_m = np.array([fix.radius_m for fix in fixes])
-        inside = away_m[told] <= radius_m[told]
-        line += [
-            f"rejected {percent(float((~told).mean()), len(told))}",
-            f"another town rejected {percent(np.mean([fix.confidence < least for fix in others]), len(others))}",
-            f"of those told within 25 m {percent(float(right[told].mean()), int(told.sum()))}",
-            f"within the radius {percent(float(inside.mean()), int(told.sum()))}",
-            f"median radius {np.median(radius_m[told]):.0f} m",
-        ]
-        print("; ".join(line))
+        missing = calibration.least if calibration and calibration.least is not None else float(np.quantile(sure, 0.05))
+        for name, least in (("5 % missed", missing), ("confidence 0.5", MIN_CONFIDENCE)):
+            told = sure >= least
+            inside = away_m[told] <= np.array([fix.radius_m for fix in fixes])[told]
+            line = [
+                f"  threshold {name}: not told {percent(float((~told).mean()), len(told))}",
+                f"another town not told {percent(np.mean([fix.confidence < least for fix in others]), len(others))}",
+                f"of those told within 25 m {percent(float(right[told].mean()), int(told.sum()))}",
+                f"within the radius {percent(float(inside.mean()), int(told.sum()))}",
+                f"median radius {np.median([fix.radius_m for fix, one in zip(fixes, told, strict=True) if one]):.0f} m",
+            ]
+            print("; ".join(line))
     track = read(flight, "track")
     if track:
         tracked(run, atlas, track, strangers, calibration)
@@ -147,7 +148,7 @@ def tracked(
 ) -> None:
     """A track alone, smoothed, and with frames in its middle that show another town."""
     searched = searched_tiles(run, atlas.rows, track[0].camera)
-    least = calibration.least if calibration and calibration.least is not None else 0.3
+    least = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     lost = [one.path for one in track]
     lost[LOST] = [one.path for one in strangers[LOST]]
     for name, paths in (("track", [one.path for one in track]), ("track with ten frames of another town", lost)):

@@ -175,7 +175,7 @@ def test_the_numbers_of_locate_are_the_code_s() -> None:
     text = read(DOCS / "locate.md")
     for stated in (
         f"The {consensus.MATCHES} gallery photos",
-        f"exp(-{consensus._SHARPNESS:g})",
+        f"exp(-{consensus.SHARPNESS:g})",
         f"within {consensus.LINK_M:g} m of it",
         f"within {calibration.RIGHT_WITHIN_M:g} m?",
         f"{calibration.COVERAGE:.0%}".replace("%", " %"),
