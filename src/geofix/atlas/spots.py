@@ -31,6 +31,11 @@ class Found:
     distances: np.ndarray
     headings_deg: Degrees
 
+    @classmethod
+    def none(cls) -> Found:
+        """No tile at all."""
+        return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0))
+
     def weights(self) -> np.ndarray:
         """From 1 at the best to exp(-6) at the last, whatever the encoder's scale (k,)."""
         return weights_of(self.distances)
@@ -82,7 +87,8 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
     """
     weights = found.weights()
     points = project(places, zone)
-    near = _near(points, sides_m) & (_turned(found.headings_deg) <= _SAME_HEADING_DEG)
+    close = _near(points, sides_m)
+    near = close & (_turned(found.headings_deg) <= _SAME_HEADING_DEG)
     seed = int(np.argmax(near @ weights))
     members = np.flatnonzero(near[seed])
     # Of tiles at several scales the smaller say more exactly where: weights fall with the area.
@@ -90,12 +96,12 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
     centre = np.average(points[members], axis=0, weights=pull)
     lat, lon = (float(part) for part in unproject(centre[None, :], zone)[0])
     spot = Position(lat, float(np.clip(lon, -180, 180)))  # on the date line the last bit may fall outside
-    elsewhere = np.flatnonzero(~_near(points, sides_m)[seed])
+    elsewhere = np.flatnonzero(~close[seed])
     inside = float(found.distances[members].min())
     outside = float(found.distances[elsewhere].min()) if len(elsewhere) else float(found.distances[-1])
     return Spot(
         position=spot,
-        heading_deg=_mean_heading(found.headings_deg[members], weights[members]),
+        heading_deg=mean_heading_deg(found.headings_deg[members], weights[members]),
         members=members,
         share=float(weights[members].sum() / weights.sum()),
         lead=(outside - inside) / max(inside, outside, 1e-12),
@@ -116,7 +122,8 @@ def _turned(headings_deg: Degrees) -> np.ndarray:
     return np.asarray(np.abs((headings_deg[:, None] - headings_deg[None] + 180) % 360 - 180))
 
 
-def _mean_heading(headings_deg: Degrees, weights: np.ndarray) -> float:
+def mean_heading_deg(headings_deg: Degrees, weights: np.ndarray) -> float:
+    """The weighted mean direction, 0..360."""
     turns = np.radians(headings_deg)
     mean = np.arctan2((weights * np.sin(turns)).sum(), (weights * np.cos(turns)).sum())
     return float(np.degrees(mean) % 360 % 360)  # a hair below 0 becomes 360 at first

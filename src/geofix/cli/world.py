@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 KINDS = ("places", "crossview", "countries", "flight")
 _SIZE, _SHARES, _LAYOUT = "240x320", "0.25,0.15", "university-1652"
-_OUTSKIRTS_M = 60.0
 
 
 def world(
@@ -117,6 +116,7 @@ def world(
     if orthophoto is not None:
         check_orthophoto(orthophoto)
     parts = None if shares is None else _shares(shares)
+    ground_m = _ground(anywhere, outskirts)
     if kind == "places":
         conditions = _conditions(level, condition, sweep)
         told = [_places(out, places, seed, level, conditions, _size(size), parts or _shares(_SHARES), visits)]
@@ -126,10 +126,9 @@ def world(
         told = [_countries(out, places, seed, day, _size(size))]
     else:
         flight = _flight(layout, altitude, pitch, heading, fov)
-        ground_m = _ground(anywhere, outskirts)
         told = [_crossview(out, places, seed, layout, flight, drone_views, condition or [], ground_m, parts, survey)]
     if orthophoto is not None:
-        told.append(_orthophoto(orthophoto, kind, places, seed, layout, _ground(anywhere, outskirts), parts))
+        told.append(_orthophoto(orthophoto, kind, places, seed, layout, ground_m, parts))
     output.result("\n".join(told))
 
 
@@ -204,8 +203,7 @@ def _crossview(
             flight=flight,
             drone_views=views,
             conditions=(FLOWN.with_settings(settings),),
-            anywhere=outskirts_m is not None,
-            outskirts_m=outskirts_m or 0.0,
+            outskirts_m=outskirts_m,
             shares=shares,
             survey=survey,
             progress=progress,
@@ -226,8 +224,10 @@ def _flight(layout: str, altitude: str | None, pitch: float | None, heading: flo
 
 def _ground(anywhere: bool, outskirts_m: float | None) -> float | None:
     """How far from the houses places lie; None where they are houses. Raises UsageError for half of what is needed."""
+    from geofix.world.writers.flights import OUTSKIRTS_M
+
     if outskirts_m is None:
-        return _OUTSKIRTS_M if anywhere else None
+        return OUTSKIRTS_M if anywhere else None
     if not anywhere or not 0 <= outskirts_m <= 500:
         raise UsageError(f"--outskirts {outskirts_m:g} needs --anywhere, and 0 to 500 metres are expected.")
     return outskirts_m
@@ -288,8 +288,7 @@ def _orthophoto(
     if kind == "places":
         town = build_town(places, seed, shares=shares or _shares(_SHARES))
     else:
-        everywhere = outskirts_m is not None
-        town = crossview_town(places, seed, layout, anywhere=everywhere, outskirts_m=outskirts_m or 0.0, shares=shares)
+        town = crossview_town(places, seed, layout, outskirts_m=outskirts_m, shares=shares)
     with output.progress("orthophoto") as progress:
         made = write_orthophoto(path, town, progress=progress)
     return f"{made.path}: {made.width}x{made.height} pixels of {made.metres_per_pixel:g} m, EPSG {made.epsg}"

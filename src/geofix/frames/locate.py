@@ -69,7 +69,7 @@ class Searched:
                 apart, tiles = nearest(descriptors[asked], vectors, PER_LOOK)
                 parts.append((asked, apart, np.where(tiles >= 0, searched[tiles], -1)))
         if not parts:
-            return Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0))
+            return Found.none()
         looked, apart, tiles = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return found_tiles(apart, tiles, np.array([looks[number].heading_deg for number in looked]))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.spots import Found
+from geofix.atlas.spots import Found, mean_heading_deg
 from geofix.encode import Progress
 from geofix.errors import DataError, UsageError
 from geofix.fixes import Fix
@@ -63,7 +63,7 @@ def locate_track(
         begun = time.perf_counter()
         if shot.pixels is None:
             alone.append(Fix(shot.name, reason="the photo could not be read", error=str(shot.error)))
-            found.append(Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0)))
+            found.append(Found.none())
         else:
             fix, tiles = fix_of(shot.name, shot.pixels, searched, calibration, min_confidence)
             alone.append(fix)
@@ -105,8 +105,7 @@ def _along(fix: Fix, point: Point, grid: Grid, searched: Searched, found: Found,
     near = metres_from(point.position, searched.rows.latlons[found.tiles]) <= searched.tiles.sides_m[found.tiles] / 2
     heading = None
     if near.any():
-        weights, turns = found.weights()[near], np.radians(found.headings_deg[near])
-        mean = np.degrees(np.arctan2((weights * np.sin(turns)).sum(), (weights * np.cos(turns)).sum()))
+        mean = mean_heading_deg(found.headings_deg[near], found.weights()[near])
         heading = float((mean + grid_convergence_deg(point.position, grid.zone)) % 360 % 360)
     return replace(told, position=point.position, radius_m=point.radius_m, heading_deg=heading, reason=None)
 

@@ -18,7 +18,7 @@ from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import Town
 from geofix.world.renderer.above import MapCamera, render_above
 from geofix.world.renderer.street import Camera, render
-from geofix.world.writers.flights import OUTSKIRTS_M, Flight, check_altitudes, spots_near, town_with_places
+from geofix.world.writers.flights import Flight, check_altitudes, spots_near, town_with_places
 from geofix.world.writers.jpegs import tagged_jpeg
 from geofix.world.writers.orthophoto import SURVEY
 from geofix.world.writers.pictures import Picture, write_tables
@@ -57,8 +57,7 @@ def write_crossview(
     street_views: int = 3,
     size: int = 256,
     conditions: Sequence[Conditions] = (FLOWN,),
-    anywhere: bool = False,
-    outskirts_m: float = OUTSKIRTS_M,
+    outskirts_m: float | None = None,
     shares: tuple[float, float] | None = None,
     survey: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -69,8 +68,8 @@ def write_crossview(
     default the layout's own with fewer views; `drone_views` is how many (of SUES-200: at every altitude). They are
     taken under `conditions` in turn. `size` is the side of every picture in pixels. The quarters of the town are
     the splits; `shares` are those of train and val instead of the layout's own. With `survey` the tile is a part of
-    a survey's orthophoto of the same summer instead of a satellite's older picture. With `anywhere` places are any
-    ground, streets and fields up to `outskirts_m` around a quarter as well, and nothing is photographed from the
+    a survey's orthophoto of the same summer instead of a satellite's older picture. With `outskirts_m` places are any
+    ground, streets and fields so far around a quarter as well, and nothing is photographed from the
     street. Beside the views lie cameras.csv (intrinsics and poses), tiles.csv (georeference of the satellite tiles)
     and places.csv. The folder appears only when it is whole. The same arguments give the same bytes. Raises
     UsageError or StorageError.
@@ -78,9 +77,9 @@ def write_crossview(
     chosen = _layout(layout, shares)
     flown = _flight(chosen, flight, drone_views)
     _check(size, conditions, street_views)
-    town, found = town_with_places(chosen.quarters(places), seed, anywhere=anywhere, outskirts_m=outskirts_m)
+    town, found = town_with_places(chosen.quarters(places), seed, outskirts_m=outskirts_m)
     check_altitudes(town, flown)
-    plan = _Plan(town, chosen, flown, 0 if anywhere else street_views, size, tuple(conditions), survey)
+    plan = _Plan(town, chosen, flown, street_views if outskirts_m is None else 0, size, tuple(conditions), survey)
     entries = chosen.entries(found)
     shots = [picture for entry in entries for picture in plan.pictures(entry)]
     progress = progress or (lambda _done, _total: None)
@@ -100,13 +99,12 @@ def crossview_town(
     seed: int,
     layout: str,
     *,
-    anywhere: bool = False,
-    outskirts_m: float = OUTSKIRTS_M,
+    outskirts_m: float | None = None,
     shares: tuple[float, float] | None = None,
 ) -> Town:
     """The town that `write_crossview` photographs for the same arguments."""
     counts = _layout(layout, shares).quarters(places)
-    return town_with_places(counts, seed, anywhere=anywhere, outskirts_m=outskirts_m)[0]
+    return town_with_places(counts, seed, outskirts_m=outskirts_m)[0]
 
 
 def layout_flight(layout: str) -> Flight:

@@ -96,15 +96,13 @@ class Place:
     quarter: int
 
 
-def town_with_places(
-    counts: Sequence[int], seed: int, *, anywhere: bool = False, outskirts_m: float = OUTSKIRTS_M
-) -> tuple[Town, list[Place]]:
+def town_with_places(counts: Sequence[int], seed: int, *, outskirts_m: float | None = None) -> tuple[Town, list[Place]]:
     """A town whose train, val and test quarters have so many places, at least APART_M from each other.
 
-    Places are houses or, with `anywhere`, points in the streets and yards of a quarter and in the fields around it, up
-    to `outskirts_m` away, as they come. Raises UsageError for fewer than one place in all, or a negative seed.
+    Places are houses or, with `outskirts_m`, points in the streets and yards of a quarter and in the fields so far
+    around it, as they come. Raises UsageError for fewer than one place in all, or a negative seed.
     """
-    choose = partial(_scattered, outskirts_m=outskirts_m) if anywhere else _chosen
+    choose = _chosen if outskirts_m is None else partial(_scattered, outskirts_m=outskirts_m)
     total = sum(counts)
     if total < 1:
         raise UsageError(f"A town with {total} places cannot be rendered; ask for at least 1 with --places.")
