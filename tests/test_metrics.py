@@ -1,5 +1,7 @@
 """Metrics against naive loops."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -258,3 +260,61 @@ def test_holm_as_defined() -> None:
         assert all(before <= after <= 1 for before, after in zip(p_values, corrected, strict=True))
         order = np.argsort(p_values)
         assert np.all(np.diff(np.array(corrected)[order]) >= 0)
+
+
+# -- ratios and macro averages ------------------------------------------------------------------------------------
+
+
+def naive_draws(clusters: list[str], draws: int, seed: int) -> list[np.ndarray]:
+    """Rows of whole clusters, drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    members = [np.flatnonzero([c == name for c in clusters]) for name in sorted(set(clusters))]
+    return [np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]) for _ in range(draws)]
+
+
+def test_ratio_intervals() -> None:
+    rng = np.random.default_rng(3)
+    clusters = [f"c{row // 6}" for row in range(180)]
+    asked = rng.random(180) < 0.6
+    right = asked & (rng.random(180) < 0.5)
+    every = np.ones(180, dtype=bool)
+    above, below = np.stack([right, right]), np.stack([every, asked])
+    ends = metrics.ratio_intervals(above, below, clusters)
+    for measure in range(2):
+        naive = [above[measure, rows].sum() / below[measure, rows].sum() for rows in naive_draws(clusters, 4000, 1)]
+        assert ends[measure] == pytest.approx(np.quantile(naive, [0.025, 0.975]), abs=0.012)
+    assert ends[0] == pytest.approx(metrics.clustered_interval(right, clusters), abs=1e-12)
+
+
+def test_a_ratio_of_nothing_has_no_interval() -> None:
+    above, below = np.zeros((1, 4)), np.zeros((1, 4))
+    assert np.isnan(metrics.ratio_intervals(above, below, ["a", "b", "c", "d"])).all()
+    below[0, 0] = above[0, 0] = 1.0  # there in some draws only
+    assert metrics.ratio_intervals(above, below, ["a", "b", "c", "d"]).tolist() == [[1.0, 1.0]]
+
+
+def test_macro_average_and_its_interval() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.choice(["x", "y", "z"], 150, p=[0.8, 0.15, 0.05])
+    hits = rng.random(150) < np.where(labels == "x", 0.9, 0.3)
+    clusters = [f"c{row // 3}" for row in range(150)]
+
+    def naive(rows: np.ndarray) -> float:
+        kinds = sorted(set(labels[rows].tolist()))
+        return float(np.mean([hits[rows][labels[rows] == kind].mean() for kind in kinds]))
+
+    assert metrics.macro_average(hits, labels) == pytest.approx(naive(np.arange(150)))
+    assert metrics.macro_average(hits[:0], labels[:0]) == 0.0
+    ends = metrics.macro_interval(hits, labels, clusters)
+    expected = np.quantile([naive(rows) for rows in naive_draws(clusters, 4000, 2)], [0.025, 0.975])
+    assert ends == pytest.approx(expected, abs=0.015)
+
+
+def test_draws_of_many_clusters_are_draws_too() -> None:
+    """Counts of a draw with replacement: they add up, with the mean and variance of a multinomial."""
+    count = metrics._FEW_CLUSTERS + 1
+    draws = np.concatenate([times for _, times in itertools.islice(metrics._draws(count, 0), 2)])
+    assert (draws.sum(axis=1) == count).all()
+    assert draws.var() == pytest.approx(1 - 1 / count, abs=0.01)
+    again = next(metrics._draws(count, 0))[1]
+    assert np.array_equal(again, draws[: len(again)])

@@ -8,7 +8,18 @@ from typing import Literal
 
 import numpy as np
 
-from geofix.shapes import Hits, Neighbours, PerQuery, Ranks, SeededHits, Similarities
+from geofix.shapes import (
+    Hits,
+    Intervals,
+    Labels,
+    Measures,
+    Neighbours,
+    PerQuery,
+    Ranks,
+    RowHits,
+    SeededHits,
+    Similarities,
+)
 
 NEVER = np.iinfo(np.int64).max
 """The rank of a query whose relevant photos were not among its neighbours."""
@@ -158,6 +169,52 @@ def seeded_difference(
     return _difference(float(second.mean() - first.mean()), above - below, level)
 
 
+def ratio_intervals(
+    numerators: Measures,
+    denominators: Measures,
+    clusters: Sequence[str] | np.ndarray,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Intervals:
+    """Percentile bootstrap intervals of sum(numerators) / sum(denominators), a row a measure, drawing whole clusters.
+
+    All measures come from the same draws, in one pass. A draw in which a denominator is 0 says nothing of its ratio
+    and is left out; NaN where that is every draw.
+    """
+    _, of = np.unique(np.asarray(clusters), return_inverse=True)
+    above = np.stack([np.bincount(of, weights=row) for row in numerators], axis=1)
+    below = np.stack([np.bincount(of, weights=row) for row in denominators], axis=1)
+    ratios = _resampled_ratios(above, below, seed)
+    ends = np.full((len(numerators), 2), np.nan)
+    for row, measured in enumerate(ratios.T):
+        known = measured[~np.isnan(measured)]
+        if len(known):
+            ends[row] = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return ends
+
+
+def macro_average(hits: RowHits, labels: Labels) -> float:
+    """The mean over labels of the share of hits among the rows of each: every label counts the same."""
+    _, of = np.unique(labels, return_inverse=True)
+    return float((np.bincount(of, weights=hits) / np.bincount(of)).mean()) if len(hits) else 0.0
+
+
+def macro_interval(
+    hits: RowHits, labels: Labels, clusters: Sequence[str] | np.ndarray, *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of `macro_average`, drawing whole clusters; labels that a draw lacks do not count
+    in it, so that rare ones widen the interval."""
+    _, of = np.unique(np.asarray(clusters), return_inverse=True)
+    names, label_of = np.unique(labels, return_inverse=True)
+    above, below = np.zeros((2, of.max() + 1, len(names)))
+    np.add.at(above, (of, label_of), hits)
+    np.add.at(below, (of, label_of), 1.0)
+    means = np.nanmean(_resampled_ratios(above, below, seed), axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values corrected for how many there are, so that with 0.05 one false claim is made in twenty such lists.
 
@@ -199,6 +256,15 @@ def _resampled_seeds(values: np.ndarray, clusters: Sequence[str] | np.ndarray, s
     return means
 
 
+def _resampled_ratios(above: np.ndarray, below: np.ndarray, seed: int) -> np.ndarray:
+    """Ratios (RESAMPLES, m) of sums (clusters, m) over draws of clusters; NaN where a draw has nothing below."""
+    ratios = np.full((RESAMPLES, above.shape[1]), np.nan)
+    for draws, times in _draws(len(above), seed):
+        under = times @ below
+        np.divide(times @ above, under, out=ratios[draws], where=under > 0)
+    return ratios
+
+
 def _draws(count: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
     """How often each of `count` clusters came up in each of RESAMPLES draws of as many, in parts that fit into memory:
     a draw is nothing else, so one multinomial table stands for all the draws."""
@@ -207,7 +273,7 @@ def _draws(count: int, seed: int) -> Iterator[tuple[slice, np.ndarray]]:
     for start in range(0, RESAMPLES, step):
         draws = slice(start, min(start + step, RESAMPLES))
         few = count <= _FEW_CLUSTERS
-        times = _remembered(count, seed)[draws] if few else _drawn(count, draws.stop - start, rng)
+        times = _remembered(count, seed)[draws] if few else _drawn_of_many(count, draws.stop - start, rng)
         yield draws, times.astype(np.float64)
 
 
@@ -219,3 +285,11 @@ def _remembered(count: int, seed: int) -> np.ndarray:
 
 def _drawn(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.uint16)
+
+
+def _drawn_of_many(count: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """As `_drawn`, cluster by cluster: seven times as fast for the 25 600 photos of YFCC26k."""
+    times = np.empty((draws, count), dtype=np.uint16)
+    for row in times:
+        row[:] = np.bincount(rng.integers(count, size=count, dtype=np.int32), minlength=count)
+    return times

@@ -22,6 +22,9 @@ GalleryLatLons = Float[np.ndarray, "g 2"]
 Metres = Float[np.ndarray, " n"]
 """Distances in metres."""
 
+Kilometres = Float[np.ndarray, " n"]
+"""Distances in kilometres; inf for no answer."""
+
 Degrees = Float[np.ndarray, " n"]
 """Angles in degrees."""
 
@@ -60,6 +63,27 @@ Hits = Bool[np.ndarray, " q"]
 
 PerQuery = Shaped[np.ndarray, " q"]
 """What one query got: whether it was answered rightly, or a score of 0..1."""
+
+RowHits = Bool[np.ndarray, " n"]
+"""Whether a row was answered rightly."""
+
+RowScores = Float[np.ndarray, " n"]
+"""What one row got, or how sure it is."""
+
+Labels = Shaped[np.ndarray, " n"]
+"""The class of each row, as text."""
+
+Columns = Int[np.ndarray, " n"]
+"""The column of each row's class; -1 for a class that has none."""
+
+ClassProbabilities = Float[np.ndarray, "n k"]
+"""How likely each of k classes is for each row; rows add up to 1."""
+
+Measures = Shaped[np.ndarray, "m n"]
+"""One row a measure, one column a query."""
+
+Intervals = Float[np.ndarray, "m 2"]
+"""The two ends of an interval, one row a measure."""
 
 Triplets = Int[np.ndarray, "t m"]
 """One row a query: its row among the queries, then gallery rows: the positive and the m - 2 negatives."""

@@ -141,7 +141,12 @@ def _train_grid(
 
 
 def evaluate(
-    runs: Annotated[list[str], typer.Argument(help="A run folder, or two to compare; or two files of scores.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run folder, or two to compare; or two files of scores; or a CSV of predicted coordinates."
+        ),
+    ],
     data: Annotated[Path | None, typer.Option(help=DATA)] = None,
     split: Annotated[str, typer.Option(help="The split to score.")] = "test",
     direction: Annotated[
@@ -189,8 +194,42 @@ def evaluate(
     allow_unlike: Annotated[
         list[str] | None, typer.Option(help="A part of the protocol in which two compared runs may differ.")
     ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Predicted coordinates: a table of the true ones, joined by photo name.")
+    ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option(
+            metavar="territory|sovereign",
+            help="Predicted coordinates: whether French Guiana is GF or FR; territory by default.",
+        ),
+    ] = None,
+    distance: Annotated[
+        str,
+        typer.Option(
+            metavar="sphere|geodesic",
+            help="Predicted coordinates: distances on the sphere of 6371 km (the field's), or on the WGS84 ellipsoid.",
+        ),
+    ] = "sphere",
+    radians: Annotated[bool, typer.Option("--radians", help="Predicted coordinates: they are in radians.")] = False,
 ) -> None:
-    """Recall@1/5/10/20 of a run on a dataset, with 95 % intervals; or two runs compared, query by query."""
+    """Recall@1/5/10/20 of a run on a dataset, with 95 % intervals; or two runs compared, query by query; or shares
+    within km and the country of predicted coordinates."""
+    from geofix.cli.coordinates import evaluate_coordinates, is_table, refuse_other_flags
+
+    of_runs = {
+        "--data": data, "--split": split != "test", "--direction": direction, "--distractors": distractors != "keep",
+        "--ap": ap != "trapezoid", "--method": method != "hard_resize", "--exclude-nearer-than": exclude_nearer_than,
+        "--pca": pca, "--precision": precision, "--night-to-day": night_to_day, "--images": images,
+        "--day-night": day_night, "--predictions": predictions, "--plot": plot, "--allow-unlike": allow_unlike,
+    }  # fmt: skip
+    if any(is_table(run) for run in runs):
+        refuse_other_flags(of_runs, "a table of predicted coordinates")
+        evaluate_coordinates(runs, truth, level, distance, radians, json_file)
+        return
+    of_tables = {"--truth": truth, "--level": level, "--distance": distance != "sphere", "--radians": radians}
+    refuse_other_flags(of_tables, "a run")
+
     import shutil
 
     from geofix.cli.scores import (

@@ -16,12 +16,11 @@ from scipy.spatial import cKDTree
 
 from geofix.geography.features import features
 from geofix.positions import geodesic_m
-from geofix.shapes import Degrees, LatLons
+from geofix.shapes import Degrees, Kilometres, LatLons
 
 OUTSIDE = -1
 """The part of a point that no polygon holds."""
 Parts = Int[np.ndarray, " n"]
-Kilometres = Float64[np.ndarray, " n"]
 Vectors = Float64[np.ndarray, "n 3"]
 
 # Morocco's polygon has what Morocco holds of Western Sahara. ISO 3166 lists all of that as EH, and Morocco ends at

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from geofix.errors import DataError
-from geofix.geography.borders import OUTSIDE, Kilometres, nearest_parts, part_codes, parts_at
+from geofix.geography.borders import OUTSIDE, nearest_parts, part_codes, parts_at
 from geofix.geography.codes import TERRITORY, at_level, check_level, continent_of, name_of
 from geofix.positions import Position, latlons
-from geofix.shapes import Degrees, LatLons
+from geofix.shapes import Degrees, Kilometres, LatLons
 
 Codes = Shaped[np.ndarray, " n"]
 """ISO 3166-1 alpha-2 codes, "" for none."""
