@@ -195,3 +195,18 @@ def test_priors_of_the_published_sets(shared: Path, name: str, lat: str, lon: st
     assert round(100 * float(prior.hits(codes, 5).mean()), 1) == top5
     if name.startswith("im2gps3k"):
         assert prior.classes == ("US", "GB", "CN", "IT", "FR")
+
+
+def test_priors_of_scenes_on_im2gps3k(shared: Path) -> None:
+    """The five most frequent countries of each scene, which a router of scenes has to beat."""
+    table = shared / "specs" / "places365_to_4.json"
+    if not table.is_file():
+        pytest.skip(f"no {table.name} in {table.parent}")
+    scenes = list(json.loads(table.read_text(encoding="utf-8")).values())  # in the order of Places365's labels
+    rows = real_rows(shared, "im2gps3k_places365.csv")
+    codes, scene = codes_of(rows), np.array([scenes[int(row["S365_Label"])] for row in rows])
+    five = {
+        name: round(100 * float(Prior.of(codes[scene == name].tolist()).hits(codes[scene == name], 5).mean()), 1)
+        for name in sorted(set(scenes))
+    }
+    assert five == {"city": 52.3, "coast": 59.6, "indoor": 50.8, "industrial": 58.9, "nature": 50.3}

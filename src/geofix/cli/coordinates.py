@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofix.cli import output
-from geofix.errors import UsageError, first_few
+from geofix.errors import DataError, UsageError, first_few
 
 if TYPE_CHECKING:
     from geofix.coordinate_scores import CoordinateScores, CountryScores, Mean, Means
@@ -151,12 +151,8 @@ def _protocol(predictions: Path, truth: Path | None, answers: Answers, radians: 
     }
 
 
-def _unmatched(answers: Answers, predictions: Path, truth: Path | None) -> list[UsageError]:
+def _unmatched(answers: Answers, predictions: Path, truth: Path | None) -> list[DataError]:
     if not answers.without_truth or truth is None:
         return []
-    return [
-        UsageError(
-            f"{predictions} has {len(answers.without_truth)} photos that are not in {truth} "
-            f"({first_few(answers.without_truth)}); they were left out."
-        )
-    ]
+    left = _named(answers.without_truth)
+    return [DataError(f"Not in {truth}, and left out, of the photos of {predictions}: {left}.")]

@@ -13,7 +13,7 @@ from geofix.errors import DataError, GeofixError
 from geofix.geography.countries import are_points
 from geofix.geography.radians import as_degrees, fits_radians, seems_radians
 from geofix.geography.swapped import seems_swapped
-from geofix.shapes import LatLons, RowHits
+from geofix.shapes import GalleryLatLons, LatLons, RowHits
 
 _FEWEST = 3  # rows, before errors that shrink say anything
 _LEAST_SHARE = 0.9  # of predictions that are on Earth when exchanged
@@ -175,7 +175,7 @@ def _misfit(where: str, what: str, cells: tuple[str, str], then: str) -> DataErr
     )
 
 
-def _complete(points: LatLons) -> LatLons:
+def _complete(points: LatLons) -> GalleryLatLons:
     """The rows that have both numbers."""
     return np.asarray(points[~np.isnan(points).any(axis=1)])
 

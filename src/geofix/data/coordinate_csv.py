@@ -128,8 +128,8 @@ def join(predictions: CoordinateTable, truth: CoordinateTable) -> Joined:
     taken = set(found.tolist())
     return Joined(
         made,
-        tuple(predictions.names[row] for row in np.flatnonzero(found < 0)),
-        tuple(name for row, name in enumerate(truth.names) if row not in taken),
+        tuple(predictions.names[row] or predictions.where(row) for row in np.flatnonzero(found < 0).tolist()),
+        tuple(name or truth.where(row) for row, name in enumerate(truth.names) if row not in taken),
     )
 
 
@@ -222,19 +222,22 @@ def _is_number(text: str) -> bool:
 
 
 def _once(path: Path, records: Sequence[Record]) -> tuple[list[Record], list[GeofixError]]:
-    """The first row of each photo, and a sentence for each further one."""
+    """The first row of each photo and all without a name, and a sentence for each further one."""
     first: dict[str, Record] = {}
+    kept: list[Record] = []
     problems: list[GeofixError] = []
     for record in records:
-        earlier = first.setdefault(_name(record), record)
-        if earlier is not record:
+        earlier = first.setdefault(_name(record), record) if _name(record) else record
+        if earlier is record:
+            kept.append(record)
+        else:
             problems.append(
                 DataError(
                     f"{path.name} line {record.line} names {_name(record)!r} again (first in line {earlier.line}); "
                     "it was left out."
                 )
             )
-    return list(first.values()), problems
+    return kept, problems
 
 
 def _name(record: Record) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from geofix.geography.countries import are_points, countries_at
 from geofix.shapes import LatLons
 
+_FEWEST = 10  # a single photo taken on open sea is in degrees
 _ROUNDING = 1e-3  # of tables that write few digits
 
 
@@ -23,9 +24,9 @@ def seems_radians(points: LatLons) -> str | None:
     """A sentence that says so when (n, 2) points seem to be in radians and not in degrees, else None.
 
     Read as degrees, radians all lie in the Gulf of Guinea, where there is no land within pi degrees. They are told by
-    that, and by half of them or more lying in a country as radians.
+    that, and by half of them or more lying in a country as radians. Fewer than ten points tell nothing.
     """
-    if not fits_radians(points):
+    if len(points) < _FEWEST or not fits_radians(points):
         return None
     turned = as_degrees(points)
     inside = countries_at(turned[are_points(turned)], nearest_km=0.0).codes != ""
