@@ -11,6 +11,8 @@ NAMES = [
     "Atlas",
     "Benchmark",
     "Camera",
+    "CountryRun",
+    "CountryScores",
     "Dataset",
     "Encoder",
     "Fix",
@@ -27,13 +29,17 @@ NAMES = [
     "compare",
     "encode",
     "evaluate",
+    "evaluate_country",
     "index",
     "index_maps",
+    "load_country_run",
     "load_run",
     "locate",
+    "locate_countries",
     "locate_flight",
     "open_dataset",
     "train",
+    "train_countries",
 ]
 
 

@@ -18,6 +18,8 @@ from geofix.version import __version__
 
 if TYPE_CHECKING:
     from geofix.atlas.store import Atlas
+    from geofix.countries.evaluate import CountryScores, evaluate_country
+    from geofix.countries.locate import locate_countries
     from geofix.data.layouts import open_dataset
     from geofix.data.places import Benchmark, Dataset, Place
     from geofix.encode import encode
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from geofix.frames.looks import Camera
     from geofix.index import index
     from geofix.index_maps import index_maps
+    from geofix.learn.countries import train_countries
     from geofix.locate import Near, locate, locate_flight
+    from geofix.models.countries import CountryRun, load_country_run
     from geofix.models.encoder import Encoder
     from geofix.models.runs import Run, load_run
     from geofix.photos import Photo
@@ -39,6 +43,8 @@ _HOMES = {
     "Atlas": "atlas.store",
     "Benchmark": "data.places",
     "Camera": "frames.looks",
+    "CountryRun": "models.countries",
+    "CountryScores": "countries.evaluate",
     "Dataset": "data.places",
     "Encoder": "models.encoder",
     "Fix": "fixes",
@@ -54,18 +60,24 @@ _HOMES = {
     "compare": "evaluate",
     "encode": "encode",
     "evaluate": "evaluate",
+    "evaluate_country": "countries.evaluate",
     "index": "index",
     "index_maps": "index_maps",
+    "load_country_run": "models.countries",
     "load_run": "models.runs",
     "locate": "locate",
+    "locate_countries": "countries.locate",
     "locate_flight": "locate",
     "open_dataset": "data.layouts",
     "train": "train",
+    "train_countries": "learn.countries",
 }
 __all__ = [
     "Atlas",
     "Benchmark",
     "Camera",
+    "CountryRun",
+    "CountryScores",
     "Dataset",
     "Encoder",
     "Fix",
@@ -82,13 +94,17 @@ __all__ = [
     "compare",
     "encode",
     "evaluate",
+    "evaluate_country",
     "index",
     "index_maps",
+    "load_country_run",
     "load_run",
     "locate",
+    "locate_countries",
     "locate_flight",
     "open_dataset",
     "train",
+    "train_countries",
 ]
 
 

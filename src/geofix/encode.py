@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from geofix.photos import Photo, read_pixels
 from geofix.recipes import Precision
 from geofix.shapes import DescriptorRows, Pixels
 from geofix.tensors import Maps, PixelBatch, StageMaps
-from geofix.transforms import Method, crops_per_query, normalised, stacked, views
+from geofix.transforms import Method, Preprocess, crops_per_query, normalised, stacked, views
 from geofix.version import __version__
 
 T = TypeVar("T")
@@ -64,6 +64,29 @@ class Encoded:
         return np.ascontiguousarray(self.descriptors[:, 0])
 
 
+@runtime_checkable
+class Describes(Protocol):
+    """What turns pixels of one size into a row of numbers each."""
+
+    preprocess: Preprocess
+    descriptor_length: int
+
+    def __call__(self, batch: PixelBatch) -> DescriptorRows:
+        """Pixels -> float32 rows (n, d) in the computer's main memory."""
+
+    @property
+    def batch_size(self) -> int:
+        """Photos a batch that suit the device."""
+
+
+def photos_at_once(size: tuple[int, int], device: torch.device) -> int:
+    """How many photos of rows x columns a network is given together."""
+    if device.type != "cpu":
+        return LARGEST_BATCH
+    pixels = _KEPT_BATCH_PIXELS if freed_memory_is_kept() else CPU_BATCH_PIXELS
+    return min(LARGEST_BATCH, max(1, pixels // (size[0] * size[1])))
+
+
 class Inference:
     """An encoder made ready to run fast: batch norm folded into convolutions, channels last, chosen precision.
 
@@ -91,11 +114,7 @@ class Inference:
     @property
     def batch_size(self) -> int:
         """Photos a batch that suit the device."""
-        if self.device.type != "cpu":
-            return LARGEST_BATCH
-        rows, columns = self.preprocess.size
-        pixels = _KEPT_BATCH_PIXELS if freed_memory_is_kept() else CPU_BATCH_PIXELS
-        return min(LARGEST_BATCH, max(1, pixels // (rows * columns)))
+        return photos_at_once(self.preprocess.size, self.device)
 
 
 def fused(trunk: nn.Module) -> nn.Module:
@@ -190,7 +209,7 @@ def encode_chunk(
 
 
 def encode_views(
-    inference: Inference,
+    inference: Describes,
     sources: Sequence[T],
     look: Callable[[T], list[Pixels]],
     names: Sequence[str],
@@ -224,7 +243,7 @@ def _no_number(name: str) -> PhotoError:
 
 
 def _batches(
-    inference: Inference, sources: Sequence[T], look: Callable[[T], list[Pixels]], crops: int
+    inference: Describes, sources: Sequence[T], look: Callable[[T], list[Pixels]], crops: int
 ) -> Iterator[tuple[list[int], PixelBatch | None, list[tuple[int, PhotoError]]]]:
     """Runs of sources whose views have one size, decoded ahead by threads while the network works."""
     numbers: list[int] = []

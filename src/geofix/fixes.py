@@ -34,6 +34,43 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """How a country was found: the way ("soft", "hard" or "single"), the head that counts most, what each head says
+    (likeliest first) and counts, whether the country is told, and the continent with its probability.
+
+    `told` is False where the country is less sure than the limit that was learned; `continent_told` likewise.
+    `carries_position` says whether the photo itself says where it was taken, which was not used.
+    """
+
+    way: str
+    head: str
+    weights: dict[str, float]
+    heads: dict[str, tuple[tuple[str, float], ...]]
+    told: bool
+    continent: str
+    continent_probability: float
+    continent_told: bool
+    carries_position: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As part of a Fix's JSON."""
+        heads = {name: [{"code": code, "probability": p} for code, p in said] for name, said in self.heads.items()}
+        return {
+            "way": self.way,
+            "head": self.head,
+            "weights": self.weights,
+            "heads": heads,
+            "told": self.told,
+            "continent": {
+                "name": self.continent,
+                "probability": self.continent_probability,
+                "told": self.continent_told,
+            },
+            "carries_position": self.carries_position,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Fix:
     """The answer for one photo.
 
@@ -41,6 +78,10 @@ class Fix:
     9 times in 10. `confidence` is 0..1: the probability that the truth lies within 25 m of the position when
     `calibrated`, otherwise only an order. `error` is set when the photo could not be read; there is no
     answer then.
+
+    Where a run that names countries was asked, `scene` has the probability of each scene, `countries` every country
+    that it can say, likeliest first ({"code", "name", "probability"}), and `routing` what lies behind them. Without an
+    atlas `confidence` is the first country's probability and `position` stays None.
     """
 
     photo: str
@@ -54,6 +95,7 @@ class Fix:
     scene: dict[str, float] | None = None
     countries: tuple[dict[str, Any], ...] | None = None
     error: str | None = None
+    routing: Routing | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same dictionary for the command line's --json, the web and Python."""
@@ -70,4 +112,5 @@ class Fix:
             "scene": self.scene,
             "countries": None if self.countries is None else list(self.countries),
             "error": self.error,
+            **({} if self.routing is None else {"routing": self.routing.to_dict()}),
         }

@@ -11,6 +11,7 @@ import numpy as np
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.consensus import MATCHES, Consensus, consensus
 from geofix.atlas.store import Atlas, Rows
+from geofix.countries.locate import credible, with_countries
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, UsageError
 from geofix.fixes import Fix, Match
@@ -18,11 +19,13 @@ from geofix.frames.locate import locate_frames, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.shots import shots
 from geofix.frames.track import INTERVAL_S, SPEED_M_S, Track, locate_track
+from geofix.geography.countries import countries_at
 from geofix.night.translators import Translator
 from geofix.photos import Photo
 from geofix.positions import Position
 from geofix.recipes import Precision
-from geofix.shapes import PlanePoints
+from geofix.search import nearest
+from geofix.shapes import DescriptorRows, Distances, Neighbours, PlanePoints
 
 MIN_CONFIDENCE = 0.5  # below this an answer would be wrong more often than right
 MIN_UNCALIBRATED = 0.3  # where confidence is an order and no probability: three fifths of the evidence at one spot
@@ -60,6 +63,8 @@ def locate(
     precision: Precision | None = None,
     night_to_day: Translator | None = None,
     camera: Camera | None = None,
+    named: Sequence[Fix] = (),
+    country_prior: float | None = None,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
@@ -68,15 +73,23 @@ def locate(
     the ground in the frame's middle, the heading that of its upper edge, and what is known of the `camera` tells how
     wide the frame is on the ground.
 
+    `named` are what `locate_countries` said of the same photos: scene and countries go into the Fixes, and with a
+    `country_prior` (0..1) each photo is searched only among those of the likeliest countries, as many as it takes for
+    that probability; confidence is not calibrated then.
+
     With `near` only the atlas's photos in that circle are searched, with `night_to_day` every photo is translated
     before it is looked at; either way confidence is not calibrated. Where the evidence is weaker than `min_confidence`
     (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was calibrated) the Fix has no position and says
     why. Raises AtlasError for an empty or damaged atlas.
     """
-    rows, calibration, least = _searched(atlas, near, night_to_day is not None, min_confidence)
+    _check_prior(country_prior, named, len(photos))
+    changed = night_to_day is not None or country_prior is not None
+    rows, calibration, least = _searched(atlas, near, changed, min_confidence)
     if atlas.holds == "tiles":
         if night_to_day:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and photos from the air are not made into days.")
+        if named:
+            raise UsageError(f"{atlas.folder} holds tiles of maps, and countries are named of photos from the ground.")
         searched = searched_tiles(atlas.run(), rows, camera, precision)
         return locate_frames(photos, searched, calibration, least, progress)
     if camera:
@@ -89,10 +102,45 @@ def locate(
         fixes[row] = Fix(str(photos[row]), reason="the photo could not be read", error=str(error))
     if not len(rows):
         return [fix if fix.error else _nothing_near(fix.photo, near) for fix in fixes]
-    distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
-    for row, apart, found in zip(encoded.rows, distances, neighbours, strict=True):
-        fixes[row] = fix_from(str(photos[row]), rows, apart, found, calibration, least)
-    return fixes
+    if country_prior is not None:
+        allowed = [credible(named[row], country_prior) for row in encoded.rows.tolist()]
+        distances, neighbours = _search_countries(rows, encoded.single, allowed)
+    else:
+        distances, neighbours = rows.search(encoded.single, min(MATCHES, len(rows)))
+    for row, apart, found in zip(encoded.rows.tolist(), distances, neighbours, strict=True):
+        there = found >= 0
+        fixes[row] = (
+            fix_from(str(photos[row]), rows, apart[there], found[there], calibration, least)
+            if there.any()
+            else Fix(str(photos[row]), reason="can't tell: the atlas has no photo in the likeliest countries")
+        )
+    return [with_countries(fix, one) for fix, one in zip(fixes, named, strict=True)] if named else fixes
+
+
+def _check_prior(country_prior: float | None, named: Sequence[Fix], photos: int) -> None:
+    if country_prior is not None and not 0 < country_prior <= 1:
+        raise UsageError(
+            f"A country prior of {country_prior:g} was asked for; a probability above 0, as 0.95, is expected."
+        )
+    if country_prior is not None and len(named) != photos:
+        raise UsageError("A country prior needs to know the countries of the photos; name a run with --country RUN.")
+
+
+def _search_countries(
+    rows: Rows, descriptors: DescriptorRows, allowed: Sequence[set[str]]
+) -> tuple[Distances, Neighbours]:
+    """As `Rows.search`, each query among the rows in its own countries only; -1 and inf where there are too few."""
+    codes = countries_at(rows.latlons).codes
+    distances = np.full((len(descriptors), MATCHES), np.inf, dtype=np.float32)
+    neighbours = np.full((len(descriptors), MATCHES), -1, dtype=np.int64)
+    for among in {frozenset(one) for one in allowed}:
+        asked = np.array([query for query, one in enumerate(allowed) if one == among])
+        kept = np.flatnonzero(np.isin(codes, sorted(among)))
+        if len(kept):
+            count = min(MATCHES, len(kept))
+            apart, found = nearest(descriptors[asked], np.ascontiguousarray(rows.vectors[kept]), count)
+            distances[asked, :count], neighbours[asked, :count] = apart, kept[found]
+    return distances, neighbours
 
 
 def locate_flight(

@@ -63,7 +63,8 @@ class Photo:
     `name` is its path relative to the dataset (with forward slashes) and unique in it. `place` is a label:
     same label, same place; `group` names what was taken together and is not independent (a panorama, a
     sequence, a camera, a photographer); `source` says where the position comes from (name, exif, csv);
-    `condition` is what the dataset says of the light or the season (day, night).
+    `condition` is what the dataset says of the light or the season (day, night), `scene` and `country` (a code of ISO
+    3166-1) what it says the photo shows.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Photo:
     author: str | None = None
     source: str | None = None
     condition: str | None = None
+    scene: str | None = None
+    country: str | None = None
 
     @classmethod
     def open(cls, path: Path, name: str | None = None) -> Photo:

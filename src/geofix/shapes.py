@@ -96,3 +96,15 @@ Mask = Bool[np.ndarray, "t c"]
 
 Pairs = Int[np.ndarray, "m 2"]
 """Two rows of the same array."""
+
+Heat = Float[np.ndarray, "h w"]
+"""How much each pixel of a photo speaks for an answer, 0..1."""
+
+ClassRows = Float[np.ndarray, "n _"]
+"""Logits or probabilities of n photos, one column for each class of one head among others."""
+
+Probabilities = Float[np.ndarray, "n c"]
+"""Of each photo, how likely each of c classes is; rows sum to 1."""
+
+SceneProbabilities = Float[np.ndarray, "n s"]
+"""Of each photo, how likely each of s scenes is; rows sum to 1."""

@@ -50,3 +50,6 @@ PartRows = Float[Tensor, "n parts length"]
 
 Logits = Float[Tensor, "n places"]
 """How much each photo looks like each place that is learned, before a softmax."""
+
+ClassLogits = Float[Tensor, "n classes"]
+"""How much each photo looks like each class (a scene, a country), before a softmax."""

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 def locate(
     photos: Annotated[list[Path], typer.Argument(help="Photos, or folders of photos; with --track also videos.")],
     atlas: Annotated[Path | None, typer.Option(help="The atlas to search.")] = None,
+    country: Annotated[Path | None, typer.Option(help="A run that names countries; alone, or beside an atlas.")] = None,
+    routing: Annotated[
+        str, typer.Option(help="--country: soft (all specialists, by scene) or hard (that of the likeliest scene).")
+    ] = "soft",
+    explain: Annotated[
+        Path | None,
+        typer.Option(help="--country: write a sheet a photo into this folder: world map, heads, where it was seen."),
+    ] = None,
+    country_prior: Annotated[
+        float | None,
+        typer.Option(
+            help="--country and --atlas: search only photos in the likeliest countries, up to this probability (0.95)."
+        ),
+    ] = None,
     near: Annotated[str | None, typer.Option(help="Search only this circle: LAT,LON,KM.")] = None,
     altitude: Annotated[
         float | None, typer.Option(help="Frames on a map: metres above the ground; needs --fov, narrows the scale.")
@@ -54,24 +68,50 @@ def locate(
         Path | None, typer.Option(help="A UNIT run: the photos are made into photos by day before they are looked at.")
     ] = None,
 ) -> None:
-    """Where was each photo taken? Position, 90 % radius, confidence and matches, or: can't tell."""
+    """Where was each photo taken? Position, 90 % radius, confidence and matches (--atlas), scene and country
+    (--country), or: can't tell."""
     from geofix.atlas.store import Atlas
     from geofix.cli import fixes as shown
+    from geofix.cli.countries import listed as listed_countries
+    from geofix.cli.countries import named_by, write_answers
     from geofix.data.truth import own_positions
     from geofix.heap import keep_freed_memory
     from geofix.locate import Near
     from geofix.reports import exports
     from geofix.reports.maps import write_report
 
+    closed: list[PhotoError] = []
+    if atlas is None and country is None:
+        raise UsageError(
+            "No atlas was named; add --atlas ATLAS (make one with `geofix index`), or --country RUN for the country "
+            "alone."
+        )
+    if country is None:
+        for flag, given in {"--explain": explain, "--country-prior": country_prior}.items():
+            if given is not None:
+                raise UsageError(f"{flag} is about countries; add --country RUN, or leave it out.")
     if atlas is None:
-        raise UsageError("No atlas was named; add --atlas ATLAS (make one with `geofix index`).")
+        if track or night_to_day or score or min_confidence is not None or country_prior is not None or near:
+            raise UsageError(
+                "--track, --near, --score, --min-confidence, --night-to-day and --country-prior are for an atlas; add "
+                "--atlas ATLAS, or leave them out."
+            )
+        assert country is not None
+        keep_freed_memory()
+        paths = _paths(photos, track, closed)
+        named = named_by(country, paths, routing, precision_of(precision), explain)
+        write_answers(named, json_lines, csv, geojson, kml, gpx, report)
+        output.finish([*closed, *(PhotoError(fix.error) for fix in named if fix.error)])
+        return
     _check_track(track, {"--speed": speed, "--interval": interval, "--picture": picture})
     camera, circle = camera_of(altitude, fov), Near.parse(near) if near else None
     chosen = precision_of(precision)
     keep_freed_memory()
-    closed: list[PhotoError] = []
     paths = _paths(photos, track, closed)
     opened = Atlas.open(atlas)
+    if country is not None and track:
+        raise UsageError("--country is for photos; leave it out of a track.")
+    named = [] if country is None else named_by(country, paths, routing, chosen, explain)
     flown = None
     if track:
         if night_to_day is not None:
@@ -91,6 +131,8 @@ def locate(
                 precision=chosen,
                 night_to_day=day_maker,
                 camera=camera,
+                named=named,
+                country_prior=country_prior,
                 progress=progress,
             )
     if all(fix.error for fix in fixes):
@@ -103,6 +145,8 @@ def locate(
         output.result(exports.fixes_json_lines(fixes))
     elif "-" not in {str(csv), str(geojson), str(kml), str(gpx)}:
         output.result(shown.listed(fixes, truth))
+        if named:
+            output.result("\n" + listed_countries(fixes))
         output.result("\n" + "\n".join(f"{name}: {value}" for name, value in summary))
     output.save(csv, lambda: exports.fixes_csv(fixes))
     output.save(geojson, lambda: exports.fixes_geojson(fixes, line=track))

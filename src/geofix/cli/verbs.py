@@ -82,6 +82,13 @@ def train(
             raise UsageError("--grid and --member are for encoders of places; leave them out.")
         train_unit(recipes.with_settings(loaded, asked), data, out, weights, resume, devices)
         return
+    if isinstance(loaded, recipes.CountryRecipe):
+        from geofix.cli.countries import train_country
+
+        if grid is not None or member:
+            raise UsageError("--grid and --member are for encoders of places; leave them out.")
+        train_country(recipes.with_settings(loaded, asked), data, out, weights, resume, devices)
+        return
     chosen: recipes.EncoderRecipe = recipes.with_settings(loaded, asked)
     dataset = open_dataset(data) if data else None
     if grid is not None:
@@ -201,7 +208,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="territory|sovereign",
-            help="Predicted coordinates: whether French Guiana is GF or FR; territory by default.",
+            help="Countries: whether French Guiana is GF or FR; by default the run's, or territory.",
         ),
     ] = None,
     distance: Annotated[
@@ -227,11 +234,12 @@ def evaluate(
         refuse_other_flags(of_runs, "a table of predicted coordinates")
         evaluate_coordinates(runs, truth, level, distance, radians, json_file)
         return
-    of_tables = {"--truth": truth, "--level": level, "--distance": distance != "sphere", "--radians": radians}
+    of_tables = {"--truth": truth, "--distance": distance != "sphere", "--radians": radians}
     refuse_other_flags(of_tables, "a run")
 
     import shutil
 
+    from geofix.cli.countries import evaluate_run
     from geofix.cli.scores import (
         NO_SWEEP,
         comparison,
@@ -248,6 +256,7 @@ def evaluate(
     from geofix.evaluate import evaluate as run_evaluate
     from geofix.files import write_atomically
     from geofix.heap import keep_freed_memory
+    from geofix.models.countries import is_country_run
     from geofix.sweeps import swept
     from geofix.transforms import check_method
 
@@ -255,6 +264,22 @@ def evaluate(
     if len(runs) > 2:
         raise UsageError(f"{len(runs)} runs were named; evaluate takes one, or two to compare.")
     dataset = open_dataset(data, image_root=images, split_by_time=day_night) if data else None
+    named = [Path(run) for run in runs if is_country_run(Path(run))]
+    if named:
+        if len(runs) > 1:
+            raise UsageError(f"{named[0]} names scenes or countries; such runs are scored one at a time.")
+        evaluate_run(
+            named[0],
+            dataset,
+            split=split,
+            level=level,
+            precision=precision_of(precision),
+            predictions=predictions,
+            json_file=json_file,
+        )
+        return
+    if level is not None:
+        raise UsageError("--level is about countries, which this run does not name; leave it out.")
     if plot is not None and dataset is None:
         raise UsageError("--plot draws what is measured; add --data DIR, or leave it out.")
     if plot is not None and dataset is not None and swept(dataset.split(split).queries) is None:

@@ -26,7 +26,7 @@ DELIMITERS = (",", ";", "\t")
 ALIASES: dict[str, tuple[str, ...]] = {
     "path": (
         "path", "file", "filename", "file_name", "file_path", "filepath", "image", "image_path", "img",
-        "img_path", "img_id", "image_id", "photo", "photo_path", "photo_id", "name",
+        "img_path", "img_id", "image_id", "photo", "photo_path", "photo_id", "name", "id",
     ),
     "lat": ("lat", "latitude", "gps_lat", "gps_latitude", "gpslatitude", "gt_lat", "gt_latitude", "y"),
     "lon": (
@@ -35,7 +35,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "scene": ("scene", "scene_label"),
     "country": ("country", "country_code", "iso"),
-    "author": ("author", "user", "user_id", "photographer", "owner"),
+    "author": ("author", "user", "user_id", "photographer", "owner", "creator_id", "creator_username"),
     "sequence": (
         "sequence", "sequence_id", "seq", "pano", "pano_id", "panorama", "group", "group_id", "location_id",
     ),
@@ -281,6 +281,8 @@ def _photo(row: Row, root: Path) -> Photo:
         group=row.sequence or row.author,
         author=row.author,
         source="csv",
+        scene=row.scene,
+        country=row.country,
     )
 
 

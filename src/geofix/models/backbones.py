@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ import torch
 from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from geofix.errors import RecipeError, WeightsError
-from geofix.tensors import Images, Maps, StageMaps
+from geofix.tensors import Images, Maps, Pooled, StageMaps
 
 RGB = tuple[float, float, float]
 IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)  # of pixels in 0..1
@@ -87,6 +87,28 @@ class StagedTrunk(nn.Module):
         return tuple(maps[stage] for stage in self.stages)
 
 
+class WholeTrunk(nn.Module):
+    """A network without its classes: images (n, 3, h, w) -> what it sees last, maps (n, c, h / stride, w / stride) of
+    most networks, tokens of some.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = int(network.head_hidden_size)  # type: ignore[arg-type]
+        self.mean, self.std = _looks(network)
+
+    def forward(self, images: Images) -> Tensor:
+        """Maps or tokens."""
+        seen: Tensor = self.network.forward_features(images)  # type: ignore[operator]
+        return seen
+
+    def pooled(self, seen: Tensor) -> Pooled:
+        """One vector (n, channels) a photo: of maps the mean over the picture, of tokens what the network takes."""
+        vectors: Tensor = self.network.forward_head(seen, pre_logits=True)  # type: ignore[operator]
+        return vectors
+
+
 class AlexNetTrunk(nn.Module):
     """torchvision's AlexNet up to conv5, without its last ReLU and pooling, as the benchmark code cuts it."""
 
@@ -119,6 +141,20 @@ def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
     return trunk
 
 
+def open_whole_trunk(
+    name: str, *, pretrained: bool, options: Mapping[str, str | int | float | bool] | None = None
+) -> WholeTrunk:
+    """A backbone by name as a whole, but for its classes; `options` go to timm's constructor.
+
+    Raises RecipeError for an unknown name or option, WeightsError as `open_trunk`.
+    """
+    _check_name(name)
+    network: Any = _timm_network(name, pretrained, **(options or {}))
+    if not hasattr(network, "forward_features") or not hasattr(network, "head_hidden_size"):
+        raise RecipeError(f"{name} does not say what it sees before it names classes; choose another backbone.")
+    return WholeTrunk(network)
+
+
 def open_staged_trunk(
     name: str, cut: str, earlier: Sequence[str], *, pretrained: bool, last_stride: int = 2
 ) -> StagedTrunk:
@@ -143,14 +179,18 @@ def open_staged_trunk(
 
 def _staged_network(name: str, pretrained: bool) -> tuple[Any, list[str]]:
     """A network of timm that can be cut after a stage, and the names of its stages."""
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, [*timm.list_models(), "alexnet"], n=3)
-        hint = f"; near to it are {', '.join(close)}" if close else ""
-        raise RecipeError(f"There is no backbone named {name!r}{hint}. Any model of timm, or alexnet, can be used.")
+    _check_name(name)
     network: Any = _timm_network(name, pretrained)
     if not hasattr(network, "forward_intermediates") or not hasattr(network, "prune_intermediate_layers"):
         raise RecipeError(f"{name} cannot be cut after a stage: timm knows none of it; choose another backbone.")
     return network, [str(info["module"]) for info in network.feature_info]
+
+
+def _check_name(name: str) -> None:
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, [*timm.list_models(), "alexnet"], n=3)
+        hint = f"; near to it are {', '.join(close)}" if close else ""
+        raise RecipeError(f"There is no backbone named {name!r}{hint}. Any model of timm, or alexnet, can be used.")
 
 
 def _looks(network: Any) -> tuple[RGB, RGB]:
@@ -185,8 +225,7 @@ def parts_through(trunk: nn.Module, last: str | None) -> list[nn.Parameter]:
     """
     if last is None:
         return []
-    network = trunk.network if isinstance(trunk, Trunk | StagedTrunk) else trunk
-    assert isinstance(network, nn.Module)
+    network = _network(trunk)
     named = list(network.named_parameters())
     inside = [number for number, (name, _) in enumerate(named) if name.startswith(f"{last}.")]
     if not inside:
@@ -205,8 +244,7 @@ def load_trunk_weights(trunk: nn.Module, path: Path) -> Coverage:
     whose shapes differ, is another network's: WeightsError.
     """
     state = read_state(path)
-    network = trunk.network if isinstance(trunk, Trunk | StagedTrunk) else trunk
-    assert isinstance(network, nn.Module)
+    network = _network(trunk)
     own = network.state_dict()
     state = _unprefixed(state, own)
     wrong = [key for key in own if key in state and state[key].shape != own[key].shape]
@@ -232,6 +270,13 @@ def load_trunk_weights(trunk: nn.Module, path: Path) -> Coverage:
     )
 
 
+def _network(trunk: nn.Module) -> nn.Module:
+    """What timm made, whatever wraps it."""
+    network = trunk.network if isinstance(trunk, Trunk | StagedTrunk | WholeTrunk) else trunk
+    assert isinstance(network, nn.Module)
+    return network
+
+
 def read_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a weights file by name; never runs code from the file. Raises WeightsError."""
     if not path.is_file():
@@ -252,14 +297,16 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _timm_network(name: str, pretrained: bool) -> nn.Module:
+def _timm_network(name: str, pretrained: bool, **options: Any) -> nn.Module:
     known = timm.list_pretrained(f"{name.partition('.')[0]}.*")
     if "." in name and name not in known:
         raise RecipeError(f"timm has no weights named {name!r}; it has: {', '.join(known[:5]) or 'none'}.")
     if pretrained and not _reachable(name):
         raise _unreachable(name)
     try:
-        network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        network: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError as error:
+        raise RecipeError(f"{name} cannot be made with {dict(options)} ({error}); leave such options out.") from error
     except Exception as error:
         if not pretrained:
             raise

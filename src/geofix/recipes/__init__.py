@@ -4,6 +4,7 @@ No other place holds a hyperparameter. Recipes are YAML files; those that come w
 """
 
 from geofix.recipes.checking import nearest
+from geofix.recipes.country import Balance, CountryRecipe, Level
 from geofix.recipes.crossview import CrossviewRecipe, KLDirection, Partition, PartPooling
 from geofix.recipes.night import DiscriminatorNorm, NightRecipe
 from geofix.recipes.places import (
@@ -35,8 +36,8 @@ from geofix.recipes.reading import (
 )
 
 __all__ = [
-    "AnyRecipe", "AugmentAs", "AugmentName", "Combining", "CrossviewRecipe", "DiscriminatorNorm", "EncoderRecipe",
-    "Joining", "KLDirection", "L2Where", "LossName", "Mining", "NightRecipe", "PartPooling", "Partition",
-    "PoolingName", "Precision", "Recipe", "Stepping", "changed", "load", "load_any", "load_grid", "load_of_encoder",
-    "names", "nearest", "of_row", "parse", "parse_any", "with_settings",
+    "AnyRecipe", "AugmentAs", "AugmentName", "Balance", "Combining", "CountryRecipe", "CrossviewRecipe",
+    "DiscriminatorNorm", "EncoderRecipe", "Joining", "KLDirection", "L2Where", "Level", "LossName", "Mining",
+    "NightRecipe", "PartPooling", "Partition", "PoolingName", "Precision", "Recipe", "Stepping", "changed", "load",
+    "load_any", "load_grid", "load_of_encoder", "names", "nearest", "of_row", "parse", "parse_any", "with_settings",
 ]  # fmt: skip

@@ -13,14 +13,20 @@ from geofix import papers
 from geofix.errors import RecipeError
 from geofix.files import is_file, shipped_files
 from geofix.recipes.checking import nearest, reason
+from geofix.recipes.country import CountryRecipe
 from geofix.recipes.crossview import CrossviewRecipe
 from geofix.recipes.night import NightRecipe
 from geofix.recipes.places import Recipe
 
-AnyRecipe = Recipe | CrossviewRecipe | NightRecipe
+AnyRecipe = Recipe | CrossviewRecipe | NightRecipe | CountryRecipe
 EncoderRecipe = Recipe | CrossviewRecipe
 R = TypeVar("R", bound=BaseModel)
-_TASKS: dict[str, type[AnyRecipe]] = {"places": Recipe, "crossview": CrossviewRecipe, "night": NightRecipe}
+_TASKS: dict[str, type[AnyRecipe]] = {
+    "places": Recipe,
+    "crossview": CrossviewRecipe,
+    "night": NightRecipe,
+    "country": CountryRecipe,
+}
 
 
 def parse(text: str, where: str) -> Recipe:
@@ -57,7 +63,7 @@ def load(name_or_path: str) -> Recipe:
 def load_of_encoder(name_or_path: str) -> EncoderRecipe:
     """As `load`, a recipe of any task that makes descriptors of photos."""
     recipe = load_any(name_or_path)
-    if isinstance(recipe, NightRecipe):
+    if isinstance(recipe, NightRecipe | CountryRecipe):
         raise RecipeError(f"{name_or_path} is a recipe for the task {recipe.task}, which makes no descriptors.")
     return recipe
 

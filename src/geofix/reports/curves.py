@@ -6,6 +6,8 @@ import csv
 from collections.abc import Mapping
 from io import BytesIO, StringIO
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -70,6 +72,38 @@ def loss_curves(metrics_csv: str) -> bytes:
         _plain(axes, "step")
     for axes in panels[len(kinds) :]:
         axes.set_axis_off()
+    return _png(figure)
+
+
+def class_curves(metrics_csv: str) -> bytes:
+    """A PNG of metrics.csv of networks of classes: loss on the left, photos held out that are named rightly on the
+    right, a curve a network; a dotted line marks where the trunks begin to learn (figures 2 and 3 of Lavinskyi and
+    Skurat 2025)."""
+    rows = list(csv.DictReader(StringIO(metrics_csv)))
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name, colour in zip(names, colormaps["viridis"](np.linspace(0.1, 0.8, len(names))), strict=True):
+        own = [row for row in rows if row["network"] == name]
+        epochs = [int(row["epoch"]) for row in own]
+        left.plot(epochs, [float(row["loss"]) for row in own], color=colour, marker="o", markersize=2.5, linewidth=1)
+        named = [(epoch, 100 * float(row["held_top1"])) for epoch, row in zip(epochs, own, strict=True)]
+        named = [(epoch, percent) for epoch, percent in named if percent == percent]  # NaN: nothing was held out
+        if named:
+            right.plot(*zip(*named, strict=True), color=colour, marker="o", markersize=2.5, linewidth=1)
+            right.annotate(f" {name} {named[-1][1]:.0f}", named[-1], color=colour, fontsize=8, va="center")
+        opened = [epoch for epoch, row in zip(epochs, own, strict=True) if row["phase"] == "2"]
+        if opened and opened[0] > epochs[0]:
+            for axes in (left, right):
+                axes.axvline(opened[0] - 0.5, color=_INK, linewidth=0.6, linestyle=":")
+    last = max(int(row["epoch"]) for row in rows)
+    left.set_title("Loss", color=_INK, fontsize=10, loc="left")
+    right.set_title("Photos held out named rightly, percent", color=_INK, fontsize=10, loc="left")
+    left.set_xlim(1 - 0.03 * last, 1.03 * last)
+    right.set_xlim(1 - 0.03 * last, 1.3 * last)  # room for the names of the curves
+    for axes in (left, right):
+        _plain(axes, "epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     return _png(figure)
 
 

@@ -241,3 +241,28 @@ def _leaf(parent: ElementTree.Element, tag: str, text: str) -> None:
 
 def _coordinates(positions: Sequence[Position]) -> str:
     return " ".join(f"{position.lon:.8f},{position.lat:.8f}" for position in positions)
+
+
+def countries_csv(fixes: Sequence[Fix]) -> str:
+    """One line per fix that names countries: is it told, the first five, scene and continent; as `fixes_csv`."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    ranked = [column for n in range(1, 6) for column in (f"country_{n}", f"probability_{n}")]
+    writer.writerow(["photo", "told", *ranked, "continent", "continent_probability", "scene", "reason", "error"])
+    for fix in fixes:
+        first = [part for one in (fix.countries or ())[:5] for part in (one["code"], one["probability"])]
+        scene = max(fix.scene, key=lambda name: (fix.scene or {})[name]) if fix.scene else None
+        routing = fix.routing
+        cells = [
+            fix.photo,
+            None if routing is None else str(routing.told).lower(),
+            *first,
+            *[None] * (10 - len(first)),
+            None if routing is None else routing.continent,
+            None if routing is None else routing.continent_probability,
+            scene,
+            fix.reason,
+            fix.error,
+        ]
+        writer.writerow([_cell(value) for value in cells])
+    return out.getvalue()

@@ -1,0 +1,350 @@
+"""evaluate, for runs that name scenes and countries: a run and labelled photos -> what it reached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from geofix import metrics
+from geofix.class_scores import ClassPredictions, ClassScores, score_classes
+from geofix.countries.calibrate import summed_by_continent
+from geofix.countries.look import Seen, look
+from geofix.data.labels import Labelled, labelled_countries, labelled_scenes
+from geofix.data.places import Dataset
+from geofix.encode import Progress
+from geofix.errors import DataError, PhotoError, UsageError
+from geofix.geography.codes import SOVEREIGN, at_level, continent_of, name_of
+from geofix.models.countries import CountryRun, Knowledge
+from geofix.recipes import Precision
+from geofix.reliability import Answered, answered
+from geofix.shapes import Probabilities
+
+CONFUSIONS = 3  # named for each country
+
+
+@dataclass(frozen=True, slots=True)
+class PartScore:
+    """What was reached on the photos of one scene: shares with 95 % intervals."""
+
+    photos: int
+    top1: float
+    top1_ci95: tuple[float, float]
+    top5: float
+    top5_ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """A country's photos, how many were named first, and what the others were taken for, most often first."""
+
+    country: str
+    photos: int
+    right: int
+    taken_for: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Every photo's answer, for a table: photos with their labels, classes and probabilities (n, c)."""
+
+    labelled: Labelled
+    classes: tuple[str, ...]
+    probabilities: Probabilities
+    scenes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class CountryScores:
+    """Scores of a run on labelled photos: by each way of routing ("soft", "hard", or "single"), over photos and, with
+    the photos of a group taken together, over groups; by scene, by country, and of the answers it would have given.
+
+    `scene` is set where the data name scenes: how well the router does. `scenes_by` says whether rows by scene are by
+    "true" or by "predicted" ones. A run that names scenes alone has nothing but `scene`.
+    """
+
+    countries: Mapping[str, ClassScores]
+    groups: Mapping[str, ClassScores]
+    scene: ClassScores | None
+    per_scene: Mapping[str, PartScore]
+    scenes_by: str | None
+    sure: Mapping[str, Answered]
+    continent: Answered | None
+    failures: tuple[Failures, ...]
+    knows: Knowledge
+    protocol: Mapping[str, Any]
+    predictions: Predictions | None = None
+    errors: tuple[PhotoError, ...] = ()
+
+    @property
+    def task(self) -> str:
+        """ "country", or "scene" of a router alone."""
+        return "country" if self.countries else "scene"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in scores.json: the first way of routing, then the others."""
+        protocol = dict(self.protocol)
+        scene = None if self.scene is None else self.scene.to_dict("scene")
+        if not self.countries:
+            assert scene is not None
+            return {**scene, "per_scene": _parts(self.per_scene), "protocol": protocol}
+        first = next(iter(self.countries))
+        return {
+            **self.countries[first].to_dict(),
+            "routing": {name: scores.to_dict() for name, scores in self.countries.items()},
+            "by_group": {name: scores.to_dict() for name, scores in self.groups.items()},
+            "scene": scene,
+            "per_scene": _parts(self.per_scene),
+            "per_scene_by": self.scenes_by,
+            "answered": {name: one.to_dict() for name, one in self.sure.items()},
+            "answered_continents": None if self.continent is None else self.continent.to_dict(),
+            "failures": [
+                {"country": one.country, "photos": one.photos, "right": one.right, "taken_for": dict(one.taken_for)}
+                for one in self.failures
+            ],
+            "classes": list(self.knows.countries),
+            "protocol": protocol,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """What is scored: labelled photos that could be read, and what was seen of them, at one level of countries."""
+
+    seen: Seen
+    labelled: Labelled
+    level: str
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+    def classes(self) -> tuple[str, ...]:
+        """The countries that the run can say, at the level that is scored."""
+        return tuple(sorted({at_level(code, self.level) for code in self.seen.knows.countries}))
+
+    def probabilities(self, routing: str) -> Probabilities:
+        """Of those (n, c); territories of one sovereign are added up."""
+        own, classes = self.seen.knows.countries, self.classes()
+        total = np.zeros((len(self.labelled), len(classes)))
+        for column, values in zip(own, self.seen.countries(routing).T, strict=True):
+            total[:, classes.index(at_level(column, self.level))] += values
+        return total
+
+
+def evaluate_country(
+    run: CountryRun,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    level: str | None = None,
+    precision: Precision | None = None,
+    progress: Progress | None = None,
+) -> CountryScores:
+    """Score a run on the labelled photos of a split.
+
+    Countries are compared at `level` (the run's by default; a run that learned sovereigns cannot tell territories).
+    Intervals resample groups: locations, sequences or photographers, where the data name them. Raises DataError and
+    UsageError.
+    """
+    chosen = dataset.split(split)
+    protocol: dict[str, Any] = {
+        "run": run.name,
+        "split": split,
+        "level": level or run.knows.level,
+        "pretrained": run.recipe.pretrained,
+        "weights": run.recipe.weights,
+        "random_tensors": run.recipe.random_tensors,
+        "flip_test": run.recipe.flip_test,
+        "view": "single, whole photo",
+    }
+    if not run.knows.heads:
+        return _scenes_alone(run, labelled_scenes(chosen), precision, protocol, progress)
+    wanted = _level(run, level)
+    problems: list[PhotoError] = []
+    labelled = labelled_countries(chosen, wanted, problems)
+    seen = look(run, labelled.photos, precision=precision, progress=progress)
+    _some(seen, len(labelled))
+    test = _Test(seen, labelled.take(seen.rows), wanted, protocol)
+    return _scored(run, test, (*problems, *seen.errors))
+
+
+def _scored(run: CountryRun, test: _Test, errors: tuple[PhotoError, ...]) -> CountryScores:
+    ways = ("soft", "hard") if run.knows.router is not None else ("single",)
+    training = _training_counts(run.knows, test.level)
+    by_photo, by_group, sure = {}, {}, {}
+    for way in ways:
+        found = _predictions(test, way)
+        by_photo[way] = score_classes(found, training, protocol={**test.protocol, "routing": way})
+        by_group[way] = score_classes(_pooled(found), training, protocol={**test.protocol, "routing": way})
+        least = run.knows.sureness.hard if way == "hard" else run.knows.sureness.soft
+        if least is not None:
+            sure[way] = answered(found.confidences(), found.hits(), least, found.clusters)
+    scene = _router_scores(test)
+    first = _predictions(test, ways[0])
+    per_scene, by = _by_scene(test, first)
+    names = tuple(_likeliest_scenes(test)) if run.knows.router is not None else ()
+    return CountryScores(
+        by_photo,
+        by_group,
+        scene,
+        per_scene,
+        by,
+        sure,
+        _continents(run, test),
+        _failures(first),
+        run.knows,
+        test.protocol,
+        Predictions(test.labelled, first.classes, first.probabilities, names),
+        errors,
+    )
+
+
+def _scenes_alone(
+    run: CountryRun,
+    labelled: Labelled,
+    precision: Precision | None,
+    protocol: dict[str, Any],
+    progress: Progress | None,
+) -> CountryScores:
+    seen = look(run, labelled.photos, precision=precision, progress=progress)
+    _some(seen, len(labelled))
+    data = labelled.take(seen.rows)
+    assert run.knows.router is not None and seen.scenes is not None
+    head = run.knows.router
+    found = ClassPredictions(seen.scenes, head.classes, data.labels, data.groups)
+    scores = score_classes(found, dict(zip(head.classes, head.photos, strict=True)), protocol=protocol)
+    names = sorted(set(data.labels))
+    parts = {name: _part(found, np.array([label == name for label in data.labels])) for name in names}
+    told = Predictions(data, head.classes, seen.scenes)
+    return CountryScores({}, {}, scores, parts, "true", {}, None, (), run.knows, protocol, told, seen.errors)
+
+
+def _predictions(test: _Test, way: str) -> ClassPredictions:
+    routing = "hard" if way == "hard" else "soft"
+    return ClassPredictions(test.probabilities(routing), test.classes(), test.labelled.labels, test.labelled.groups)
+
+
+def _pooled(found: ClassPredictions) -> ClassPredictions:
+    """The photos of each group taken together: probabilities multiplied, as if each saw the place independently, to the
+    power of one over their number (a geometric mean)."""
+    logs = np.log(np.maximum(found.probabilities, 1e-12))
+    groups = sorted(set(found.clusters))
+    number = {group: row for row, group in enumerate(groups)}
+    of = np.array([number[group] for group in found.clusters])
+    sums = np.zeros((len(groups), logs.shape[1]))
+    np.add.at(sums, of, logs)
+    means = np.exp(sums / np.bincount(of)[:, None])
+    truth: dict[int, Counter[str]] = {}
+    for row, label in zip(of.tolist(), found.truth, strict=True):
+        truth.setdefault(row, Counter())[label] += 1
+    labels = tuple(truth[row].most_common(1)[0][0] for row in range(len(groups)))
+    return ClassPredictions(means / means.sum(axis=1, keepdims=True), found.classes, labels, tuple(groups))
+
+
+def _router_scores(test: _Test) -> ClassScores | None:
+    """How well the router names the scenes that the data name."""
+    router, scenes = test.seen.knows.router, test.seen.scenes
+    rows = [row for row, scene in enumerate(test.labelled.scenes) if scene]
+    if router is None or scenes is None or not rows:
+        return None
+    data = test.labelled.take(rows)
+    found = ClassPredictions(scenes[rows], router.classes, tuple(str(scene) for scene in data.scenes), data.groups)
+    return score_classes(found, dict(zip(router.classes, router.photos, strict=True)), protocol=test.protocol)
+
+
+def _likeliest_scenes(test: _Test) -> list[str]:
+    router, scenes = test.seen.knows.router, test.seen.scenes
+    assert router is not None and scenes is not None
+    return [router.classes[column] for column in scenes.argmax(axis=1)]
+
+
+def _by_scene(test: _Test, found: ClassPredictions) -> tuple[dict[str, PartScore], str | None]:
+    """Rows by the scenes that the data name, or else that the router finds likeliest; none without either."""
+    named: list[str | None] = list(test.labelled.scenes)
+    by = "true"
+    if not any(named):
+        if test.seen.knows.router is None:
+            return {}, None
+        named, by = list(_likeliest_scenes(test)), "predicted"
+    scenes = sorted({scene for scene in named if scene})
+    return {scene: _part(found, np.array([one == scene for one in named])) for scene in scenes}, by
+
+
+def _part(found: ClassPredictions, inside: np.ndarray) -> PartScore:
+    clusters = [cluster for cluster, one in zip(found.clusters, inside, strict=True) if one]
+    first, fifth = (found.hits(n)[inside] for n in (1, 5))
+    return PartScore(
+        int(inside.sum()),
+        float(first.mean()),
+        metrics.clustered_interval(first, clusters),
+        float(fifth.mean()),
+        metrics.clustered_interval(fifth, clusters),
+    )
+
+
+def _continents(run: CountryRun, test: _Test) -> Answered | None:
+    """What would be said of continents, by the limit learned for them."""
+    least = run.knows.sureness.continent
+    if least is None:
+        return None
+    names, summed = summed_by_continent(run.knows.countries, test.seen.countries())
+    truth = [continent_of(code) for code in test.labelled.labels]
+    found = ClassPredictions(summed, names, tuple(truth), test.labelled.groups)
+    return answered(found.confidences(), found.hits(), least, found.clusters)
+
+
+def _failures(found: ClassPredictions) -> tuple[Failures, ...]:
+    """Every country of the truth, the one with most photos named wrongly first."""
+    said = [found.classes[column] for column in found.answers()[:, 0]]
+    taken: dict[str, Counter[str]] = {}
+    for truth, answer in zip(found.truth, said, strict=True):
+        taken.setdefault(truth, Counter())[answer] += 1
+    listed = []
+    for country, answers in taken.items():
+        wrong = Counter({answer: count for answer, count in answers.items() if answer != country})
+        order = sorted(wrong.items(), key=lambda one: (-one[1], one[0]))[:CONFUSIONS]
+        listed.append(Failures(country, answers.total(), answers[country], tuple(order)))
+    return tuple(sorted(listed, key=lambda one: (one.right - one.photos, one.country)))
+
+
+def _training_counts(knows: Knowledge, level: str) -> dict[str, float]:
+    counts: Counter[str] = Counter()
+    for head in knows.heads:
+        for country, count in zip(head.classes, head.photos, strict=True):
+            counts[at_level(country, level)] += count
+    return {name: float(count) for name, count in counts.items()}
+
+
+def _level(run: CountryRun, level: str | None) -> str:
+    wanted = level or run.knows.level
+    at_level(run.knows.countries[0], wanted)  # an unknown level
+    if run.knows.level == SOVEREIGN and wanted != SOVEREIGN:
+        raise UsageError(
+            f"{run.folder} learned sovereign states and cannot tell their territories; leave --level out, or "
+            "train with --set level=territory."
+        )
+    return wanted
+
+
+def _some(seen: Seen, asked: int) -> None:
+    if not len(seen.rows):
+        raise DataError(f"None of the {asked} labelled photos could be read. The first: {seen.errors[0]}")
+
+
+def _parts(parts: Mapping[str, PartScore]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "photos": one.photos,
+            "top1": one.top1,
+            "top1_ci95": list(one.top1_ci95),
+            "top5": one.top5,
+            "top5_ci95": list(one.top5_ci95),
+        }
+        for name, one in parts.items()
+    }
+
+
+def country_label(code: str) -> str:
+    """A code with its name, for people."""
+    return f"{code} {name_of(code)}"

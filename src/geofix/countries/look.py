@@ -1,0 +1,138 @@
+"""look: photos -> what a run's router and heads say of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from geofix.countries.routing import HeadSays, hard, scene_weights, soft, softmax
+from geofix.encode import Progress, encode_views, fused, photos_at_once
+from geofix.errors import PhotoError
+from geofix.models.classifier import Classifier
+from geofix.models.countries import CountryRun, Head, Knowledge
+from geofix.photos import Photo, read_pixels
+from geofix.recipes import Precision
+from geofix.shapes import DescriptorRows, Pixels, Probabilities, SceneProbabilities
+from geofix.tensors import PixelBatch
+from geofix.transforms import Preprocess, normalised, views
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Of the m photos that could be read: their rows among the photos asked for, the logits of every network by name
+    (m, k), and one error for each photo that could not.
+    """
+
+    knows: Knowledge
+    rows: np.ndarray
+    logits: dict[str, np.ndarray]
+    errors: tuple[PhotoError, ...] = ()
+
+    def probabilities(self, head: Head) -> Probabilities:
+        """What a head says, by its temperature."""
+        return softmax(self.logits[head.name], head.temperature)
+
+    @cached_property
+    def scenes(self) -> SceneProbabilities | None:
+        """The router's (m, s), if there is one."""
+        return None if self.knows.router is None else self.probabilities(self.knows.router)
+
+    @cached_property
+    def says(self) -> HeadSays:
+        """Every head's classes and probabilities."""
+        return {head.name: (head.classes, self.probabilities(head)) for head in self.knows.heads}
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """What every head counts for every photo (m, h); all for a single one."""
+        if self.knows.router is None or self.scenes is None:
+            return np.ones((len(self.rows), 1))
+        return scene_weights(self.knows.router.classes, self.scenes, [head.name for head in self.knows.heads])
+
+    def countries(self, routing: str = "soft") -> Probabilities:
+        """Probabilities (m, c) over `knows.countries`, by soft or hard routing; a single network's are both."""
+        return (hard if routing == "hard" else soft)(self.knows.countries, self.says, self.weights)
+
+
+class Networks:
+    """Classifiers that take photos of one size, made ready to run fast; pixels -> the logits of all side by side."""
+
+    def __init__(
+        self,
+        networks: Sequence[Classifier],
+        precision: Precision = "fp32",
+        flip: bool = False,
+        device: str | None = None,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.preprocess: Preprocess = networks[0].preprocess
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.flip = flip
+        self.networks = [copy.deepcopy(one).eval().requires_grad_(False) for one in networks]
+        for one in self.networks:
+            trunk = fused(one.trunk)
+            assert isinstance(trunk, type(one.trunk))
+            one.trunk = trunk.to(dtype=self.dtype)
+            one.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.descriptor_length = sum(one.layer.out_features for one in self.networks)
+
+    @torch.inference_mode()
+    def __call__(self, batch: PixelBatch) -> DescriptorRows:
+        """Logits (n, classes of all networks), float32, in the computer's main memory."""
+        batch = batch.to(self.device)
+        looks = [batch, batch.flip(3)] if self.flip else [batch]
+        found = []
+        for one in self.networks:
+            said = [one(normalised(look, one.preprocess).to(self.dtype)).float() for look in looks]
+            found.append(torch.stack(said).mean(dim=0))
+        return np.asarray(torch.cat(found, dim=1).cpu().numpy())
+
+    @property
+    def batch_size(self) -> int:
+        """Photos a batch that suit the device."""
+        return photos_at_once(self.preprocess.size, self.device)
+
+
+def look(
+    run: CountryRun,
+    photos: Sequence[Photo],
+    *,
+    precision: Precision | None = None,
+    progress: Progress | None = None,
+) -> Seen:
+    """What every network of a run says of photos. Photos that cannot be read are reported, not fatal."""
+    heads = run.knows.every
+    chosen = precision or run.recipe.precision
+    rows = np.arange(len(photos))
+    logits: dict[str, np.ndarray] = {}
+    errors: dict[str, PhotoError] = {}
+    sizes = {head.name: run.model.network(head.name).preprocess.size for head in heads}
+    for size in dict.fromkeys(sizes.values()):
+        names = [head.name for head in heads if sizes[head.name] == size]
+        networks = Networks([run.model.network(name) for name in names], chosen, run.recipe.flip_test)
+        asked = [photos[row] for row in rows.tolist()]
+        kept, said, failed = described(networks, asked, progress)
+        errors.update({str(error): error for error in failed})
+        logits = {name: values[kept] for name, values in logits.items()}
+        rows = rows[kept]
+        lengths = [run.model.network(name).layer.out_features for name in names]
+        logits.update(zip(names, np.split(said, np.cumsum(lengths)[:-1], axis=1), strict=True))
+    return Seen(run.knows, rows, logits, tuple(errors.values()))
+
+
+def described(
+    networks: Networks, photos: Sequence[Photo], progress: Progress | None = None
+) -> tuple[np.ndarray, DescriptorRows, tuple[PhotoError, ...]]:
+    """Rows of the photos that could be read (m,), the logits of all networks (m, k), and the others' errors."""
+    size = networks.preprocess.size
+
+    def prepared(photo: Photo) -> list[Pixels]:
+        return views(read_pixels(photo.path, target=size, exactly=True), size)
+
+    found = encode_views(networks, photos, prepared, [str(photo.path) for photo in photos], progress=progress)
+    return found.rows, found.single, found.errors
