@@ -28,6 +28,7 @@ from geofix.reproduce import pace, rows
 from geofix.reproduce.pace import Pace, distinct, pace_for
 from geofix.reproduce.rows import (
     NIGHTS_NEEDED,
+    NOT_RUN,
     PLAN,
     RUNS,
     Bench,
@@ -535,6 +536,28 @@ def test_all_rows_that_claims_rest_on(
     expected = dict.fromkeys([name for claim in papers.claims() for name in claim.rows] + ["martin/3/asgd"])
     assert [row.name for row in asked] == list(expected)
     assert [Path(line).name for line in out.splitlines()] == ["atadjanov.md", "martin.md", "rows.csv", "claims.md"]
+
+
+def test_rows_that_nothing_runs_yet_beside_others(
+    capsys: Captured, town: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their page is written, they are in the table of all rows, and they are no failures."""
+    asked: list[Row] = []
+    monkeypatch.setattr(rows, "run_rows", lambda bench, chosen, *_: asked.extend(chosen) or [])
+    command = ["reproduce", "lavinskyi/2", ROW, "--data", town.root, "--out", tmp_path / "out", *OPTIONS]
+    status, out, err = called(capsys, *command)
+    assert (status, [row.name for row in asked]) == (0, [ROW])
+    names = ["lavinskyi.md", f"{ROW.split('/')[0]}.md", "rows.csv", "claims.md"]
+    assert [Path(line).name for line in out.splitlines()] == names
+    assert err == f"geofix: lavinskyi: {NOT_RUN}; its page has what was published, and needs no data.\n"
+    lines = read_csv((tmp_path / "out" / "rows.csv").read_text(encoding="utf-8"))
+    found = {line["row"]: line["problem"] for line in lines if line["row"].startswith("lavinskyi/")}
+    assert found == dict.fromkeys([row.name for row in papers.chosen_rows("lavinskyi")], NOT_RUN)
+
+
+def test_a_row_that_nothing_runs_yet_is_no_part_of_a_plan(town: Dataset, tmp_path: Path) -> None:
+    bench = planned(tiny(town, tmp_path), [papers.open_row("lavinskyi/2/city")], 1, None)
+    assert ran(bench, "lavinskyi/2/city")[0].problem == NOT_RUN
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "geofix"
 STAIRS = [
     {"version", "errors", "shapes", "tensors"},
     {"positions", "files", "heap"},
-    {"papers", "geography"},
+    {"papers", "geography", "scenes"},
     {"photos", "fixes", "metrics", "recipes", "search", "coordinates", "consistency"},
     {"losses", "mining", "priors", "reliability"},
     {"transforms", "class_scores", "coordinate_scores"},

@@ -15,11 +15,13 @@ UNIVERSITY = "university_1652"
 DATASETS = (
     *("pitts30k", "sf_xs", "tokyo_xs", "tokyo_night"),
     *(f"{UNIVERSITY} drone-satellite", f"{UNIVERSITY} satellite-drone"),
+    *("imagenet", "im2gps3k"),
 )
 """Those of the published numbers."""
 BY_DAY, AT_NIGHT, DAY_AND_NIGHT = "day", "night", "day and night"
 """What rows learn from."""
-_TAKEN_OVER = ("label", "recipe", "weights_of", "learns", "counts_of")
+ALL_SCENES = "all"
+_TAKEN_OVER = ("label", "recipe", "weights_of", "learns", "counts_of", "scene")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Row:
     something else than the paper says, "coded" for what the program did, and "ours" for what is in no paper.
     `published` has percent by data set, one number for each of the table's recalls (NaN: not printed). `note` says
     why the published row is known to be wrong; `learns` what it learns from: photos by day, their nights, or both.
-    `counts_of` is, in a table that counts photos and places, what it counts: SPLIT or SPLIT/VIEW.
+    `counts_of` is, in a table that counts photos and places, what it counts: SPLIT or SPLIT/VIEW. `scene` is which of
+    the scenes of geofix.scenes the numbers are of, or ALL_SCENES, in a table that has them by scene.
     """
 
     name: str
@@ -45,6 +48,12 @@ class Row:
     note: str = ""
     learns: str = BY_DAY
     counts_of: str = ""
+    scene: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether geofix can run it; rows that count photos, or that nothing is made for yet, are only shown."""
+        return bool(self.recipe or self.sources)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -56,8 +65,9 @@ class Row:
 class Table:
     """A published table: its rows, the N of the recalls that each published list holds, and how it was measured.
 
-    With `ap` each list ends with the average precision. With `counts` the table has photos and places of the data
-    instead, and nothing is run for it.
+    With `ap` each list ends with the average precision. With `accuracy` it has the share of photos whose label is among
+    the first N guesses instead of recalls. With `counts` the table has photos and places of the data instead, and
+    nothing is run for it.
     """
 
     name: str
@@ -69,16 +79,33 @@ class Table:
     note: str = ""
     ap: bool = False
     counts: bool = False
+    accuracy: bool = False
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """What each published list holds, in words: R@1, ..., AP."""
-        return (*(f"R@{n}" for n in self.recalls), *(["AP"] if self.ap else []))
+        """What each published list holds, in words: R@1, ..., AP; or top-1, ..."""
+        first = "top-" if self.accuracy else "R@"
+        return (*(f"{first}{n}" for n in self.recalls), *(["AP"] if self.ap else []))
+
+    @property
+    def runs(self) -> bool:
+        """Whether geofix can run any of its rows."""
+        return any(row.runs for row in self.rows)
+
+    def by_scene(self, data: str) -> dict[str, tuple[float, ...]]:
+        """The published numbers of a data set by single scene, one for each of `measures`; NaN: not printed."""
+        scenes = (row for row in self.rows if row.scene not in ("", ALL_SCENES))
+        return {row.scene: row.published[data] for row in scenes if data in row.published}
+
+    def of_all_scenes(self, data: str) -> tuple[float, ...] | None:
+        """The published numbers of a data set as a whole; None where the table has none."""
+        wholes = (row.published.get(data) for row in self.rows if row.scene == ALL_SCENES)
+        return next(wholes, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """A paper, the data sets of its tables, and the tables."""
+    """A paper, the data sets of its tables, and the tables; `note` says what is wrong or missing in all of it."""
 
     name: str
     title: str
@@ -86,6 +113,12 @@ class Paper:
     code: str
     datasets: tuple[str, ...]
     tables: tuple[Table, ...]
+    note: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether geofix can run any of its rows."""
+        return any(table.runs for table in self.tables)
 
     @property
     def rows(self) -> dict[str, Row]:
@@ -132,7 +165,8 @@ def open_paper(name: str) -> Paper:
         raise unknown_name("paper", name, paper_names())
     read = _read(name)
     tables = tuple(_table(name, table) for table in read["tables"])
-    return Paper(name, read["title"], read["authors"], read["code"], tuple(read["datasets"]), tables)
+    note = read.get("note", "")
+    return Paper(name, read["title"], read["authors"], read["code"], tuple(read["datasets"]), tables, note)
 
 
 def open_row(name: str) -> Row:
@@ -144,15 +178,15 @@ def open_row(name: str) -> Row:
 
 
 def is_row(name: str) -> bool:
-    """Whether a name is that of a row, known or not, of a table that there is; a recipe's file is none."""
+    """Whether a name is that of a row, known or not, of a table that can be run; a recipe's file is none."""
     parts = name.split("/")
     if len(parts) != 3 or parts[0] not in paper_names() or parts[2].endswith((".yaml", ".yml")):
         return False
-    return "/".join(parts[:2]) in {table.name for table in open_paper(parts[0]).tables}
+    return "/".join(parts[:2]) in {table.name for table in open_paper(parts[0]).tables if table.runs}
 
 
 def chosen_rows(name: str) -> list[Row]:
-    """The rows to run that PAPER, PAPER/TABLE or PAPER/TABLE/ROW names; nothing is run for rows that count.
+    """The rows that PAPER, PAPER/TABLE or PAPER/TABLE/ROW names, but for those that count; some may not run.
 
     Raises UsageError that names the nearest.
     """
@@ -191,7 +225,7 @@ def _table(paper: str, fields: dict[str, Any]) -> Table:
     name = f"{paper}/{fields['key']}"
     rows = tuple(_row(f"{name}/{row['key']}") for row in fields["rows"])
     recalls = tuple(fields["recalls"])
-    more = {key: fields[key] for key in ("note", "ap", "counts") if key in fields}
+    more = {key: fields[key] for key in ("note", "ap", "counts", "accuracy") if key in fields}
     return Table(name, fields["where"], fields["title"], fields["protocol"], recalls, rows, **more)
 
 

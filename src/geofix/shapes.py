@@ -5,7 +5,7 @@ Tensors have their own names in `tensors.py`, so that reading photos and positio
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int, Shaped, UInt8
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 """One decoded photo: RGB, upright, 0..255."""
@@ -108,3 +108,12 @@ Probabilities = Float[np.ndarray, "n c"]
 
 SceneProbabilities = Float[np.ndarray, "n s"]
 """Of each photo, how likely each of s scenes is; rows sum to 1."""
+
+LeafProbabilities = Float[np.ndarray, "n 365"]
+"""How likely each class of Places365 is for each of n photos; rows sum to 1."""
+
+Membership = Float[np.ndarray, "365 groups"]
+"""How much of each class of Places365 belongs to each group."""
+
+GroupProbabilities = Float64[np.ndarray, "n groups"]
+"""How likely each group of classes is for each of n photos; rows sum to 1."""

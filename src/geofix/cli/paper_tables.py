@@ -15,7 +15,7 @@ from geofix.errors import DataError
 from geofix.files import write_atomically
 from geofix.papers import Paper, Row, Table
 from geofix.reproduce.claims import LEVEL, Look, Verdict
-from geofix.reproduce.rows import Bench, RowResult, queries_of
+from geofix.reproduce.rows import NOT_RUN, Bench, RowResult, queries_of
 
 CSV, CLAIMS = "rows.csv", "claims.md"
 # What stands above the tables, and how a run got its encoder, which the rows say in their own way.
@@ -44,9 +44,26 @@ def write_tables(bench: Bench, rows: Sequence[Row], look: Look, verdicts: Sequen
 
 def paper_page(bench: Bench, paper: Paper, look: Look) -> str:
     """Every table of a paper in Markdown."""
-    parts = [f"# {paper.name}: {paper.title}", f"{paper.authors}. Their program: {paper.code}", *_setting(bench, paper)]
+    parts = [*_head(paper), *_setting(bench, paper)]
     for table in paper.tables:
         parts += _table_parts(bench, table, look)
+    return "\n\n".join(parts) + "\n"
+
+
+def write_published(out: Path, names: Iterable[str]) -> list[Path]:
+    """Write a page for each of some papers with the published numbers alone; returns what was written."""
+    written = []
+    for name in names:
+        written.append(out / f"{name}.md")
+        write_atomically(written[-1], published_page(papers.open_paper(name)))
+    return written
+
+
+def published_page(paper: Paper) -> str:
+    """Every table of a paper in Markdown as it was published, for papers of which nothing is run."""
+    parts = _head(paper)
+    for table in paper.tables:
+        parts += _published_parts(table)
     return "\n\n".join(parts) + "\n"
 
 
@@ -95,6 +112,11 @@ def progress_line(result: RowResult) -> str:
     return f"{result.row.name}: {', '.join(cells)}"
 
 
+def _head(paper: Paper) -> list[str]:
+    about = [f"# {paper.name}: {paper.title}", f"{paper.authors}. Their program: {paper.code}"]
+    return [*about, paper.note] if paper.note else about
+
+
 def _setting(bench: Bench, paper: Paper | None) -> list[str]:
     tested = dict.fromkeys(f"{dataset.root.name} ({split})" for dataset, split in bench.tested.values())
     learned = bench.datasets[0].root.name
@@ -141,8 +163,10 @@ def _counted(dataset: Dataset, what: str) -> str:
 def _table_parts(bench: Bench, table: Table, look: Look) -> list[str]:
     if table.counts:
         return _count_parts(bench, table)
+    if not table.runs:
+        return _published_parts(table)
     results = [look(row) for row in table.rows]
-    published = [data for data in papers.DATASETS if any(data in row.published for row in table.rows)]
+    published = _datasets(table)
     ours = [(data, asked) for data in bench.tested for asked in _parts(bench, data)]
     header = ["row", *(f"published {data}, {_measures(table, 'all')}" for data in published)]
     header += [f"{data}{'' if asked == 'all' else f' by {asked}'}, {_measures(table, asked)}" for data, asked in ours]
@@ -150,18 +174,41 @@ def _table_parts(bench: Bench, table: Table, look: Look) -> list[str]:
     notes: list[str] = []
     lines = [header, ["---"] * len(header)]
     for result in results:
-        cells = [f"{_label(result.row)} `{result.row.name.split('/')[2]}`"]
+        cells = [_named(result.row)]
         cells += [_published(result.row, data) for data in published]
         cells += [_ours(bench, result, table, data, asked) for data, asked in ours]
         cells += [str(result.seeds or ""), _started(result), _numbered(notes, result)]
         lines.append(cells)
-    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    parts = [f"## {table.where}: {table.title}", f"Published: {table.protocol}.", body]
+    return _with_notes(table, lines, notes)
+
+
+def _published_parts(table: Table) -> list[str]:
+    """A table of which nothing is run: as printed, and that it is not run."""
+    published = _datasets(table)
+    notes: list[str] = []
+    lines = [["row", *(f"published {data}, {_measures(table, 'all')}" for data in published), "notes"]]
+    lines.append(["---"] * len(lines[0]))
+    for row in table.rows:
+        numbers = [_published(row, data) for data in published]
+        lines.append([_named(row), *numbers, _numbered(notes, RowResult(row, problem=NOT_RUN))])
+    return _with_notes(table, lines if table.rows else [], notes)
+
+
+def _with_notes(table: Table, lines: Sequence[Sequence[str]], notes: Sequence[str]) -> list[str]:
+    """A table's heading, its lines as Markdown if there are any, and the notes below."""
+    parts = [f"## {table.where}: {table.title}", f"Published: {table.protocol}."]
+    if lines:
+        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
     if table.note:
         parts.append(table.note)
     if notes:
         parts.append("\n".join(f"{number}. {note}" for number, note in enumerate(notes, start=1)))
     return parts
+
+
+def _datasets(table: Table) -> list[str]:
+    """Those its rows have published numbers of."""
+    return [data for data in papers.DATASETS if any(data in row.published for row in table.rows)]
 
 
 def _parts(bench: Bench, data: str) -> list[str]:
@@ -182,12 +229,13 @@ def _shown(table: Table, asked: str) -> list[str]:
 
 
 def _measures(table: Table, asked: str) -> str:
-    recalls = f"R@{'/'.join(_shown(table, asked))}"
+    recalls = f"{'top-' if table.accuracy else 'R@'}{'/'.join(_shown(table, asked))}"
     return f"{recalls} / AP" if table.ap and asked == "all" else recalls
 
 
-def _label(row: Row) -> str:
-    return f"{row.label} ({row.form})" if row.form else row.label
+def _named(row: Row) -> str:
+    label = f"{row.label} ({row.form})" if row.form else row.label
+    return f"{label} `{row.name.split('/')[2]}`"
 
 
 def _published(row: Row, data: str) -> str:

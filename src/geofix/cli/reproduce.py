@@ -50,18 +50,25 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a paper's table once more: published beside ours, with intervals, and what was done otherwise."""
-    from geofix.cli.paper_tables import progress_line, write_tables
+    from geofix.cli.paper_tables import progress_line, write_published, write_tables
     from geofix.data.layouts import open_dataset
     from geofix.files import is_file
     from geofix.heap import keep_freed_memory
     from geofix.reproduce.claims import judged
     from geofix.reproduce.nights import Nights
-    from geofix.reproduce.rows import PLAN, Bench, planned, read_row, run_rows
+    from geofix.reproduce.rows import NOT_RUN, PLAN, Bench, planned, read_row, run_rows
 
     if seeds < 1 or (budget is not None and not 0 < budget < math.inf):
         raise UsageError(f"{seeds} seeds and a budget of {budget} minutes were asked for; both are above 0.")
     keep_freed_memory()
     rows, begun = _asked(names), is_file(out / PLAN)
+    shown = _shown_only(names)
+    if shown:
+        output.remark(f"{', '.join(shown)}: {NOT_RUN}; its page has what was published, and needs no data.")
+        rows = [row for row in rows if row.name.split("/")[0] not in shown]
+        if not rows:
+            output.result("\n".join(str(path) for path in write_published(out, shown)))
+            return
     with output.steps() as progress:
         datasets = tuple(open_dataset(path, split_by_time=day_night and path != data[0]) for path in data)
         bench = Bench(
@@ -89,7 +96,7 @@ def reproduce(
             known[row.name] = read_row(bench, row)
         return known[row.name]
 
-    written = write_tables(bench, rows, look, judged(bench, look))
+    written = [*write_published(out, shown), *write_tables(bench, rows, look, judged(bench, look))]
     output.result("\n".join(str(path) for path in written))
     output.finish([GeofixError(f"{one.row.name}: {one.problem}") for one in results if one.problem])
 
@@ -106,3 +113,11 @@ def _asked(names: list[str]) -> list[Row]:
             found = papers.chosen_rows(name)
         rows |= {row.name: row for row in found}
     return list(rows.values())
+
+
+def _shown_only(names: list[str]) -> list[str]:
+    """The papers asked for of which geofix can run nothing; their pages have the published numbers alone."""
+    from geofix import papers
+
+    asked = dict.fromkeys(name.strip("/").split("/")[0] for name in names if name != papers.CLAIMS)
+    return [name for name in asked if not papers.open_paper(name).runs]

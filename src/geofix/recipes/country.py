@@ -54,14 +54,14 @@ class CountryRecipe(BaseModel):
     epochs: int = Field(default=40, ge=0)  # of each network of countries, or of the scenes' where that is learned
     frozen_epochs: int = Field(default=10, ge=0)  # of these the first, in which trunks stand still (phase 1)
     router_epochs: int = Field(default=50, ge=0)  # of the router that is learned beside specialists
-    batch_size: int = Field(default=32, ge=2)
+    batch_size: int = Field(default=32, ge=2)  # photos a step
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)  # of the classes' layer, in both phases
     trunk_rate: float = Field(default=1.0, ge=0)  # of the trunk in phase 2, as a factor on that; 0: never learned
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"  # of both rates, over all steps of both phases
     batch_norm: Literal["train", "frozen"] = "frozen"  # of the open part: statistics from each batch, or as they came
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of the classes
     balance: Balance = "none"  # rare classes count more in the loss, or are drawn more often
     mixup: float = Field(default=0.0, ge=0)  # photos of a batch are mixed two by two, by Beta(a, a); 0: not
     train_precision: Precision = "fp32"

@@ -45,6 +45,7 @@ from geofix.train import train
 RUNS, PLAN = "runs", "plan.json"
 RECALLS_AT = (1, 5, 10, 20)
 NIGHTS_NEEDED = "It learns from nights: make them with `geofix data night DATA NIGHTS`, then add --nights NIGHTS."
+NOT_RUN = "not run, as nothing in geofix does so yet"
 _SAID = "said.txt"
 _OF_THE_PAPER = ("backbone", "cut", "global_stages", "image_size", "epochs", "batch_size", "optimizer")
 _BOTH_WAYS = ("drone-satellite", "satellite-drone")
@@ -199,7 +200,7 @@ def planned(bench: Bench, rows: Iterable[Row], seeds: int, minutes: float | None
             )
         return replace(bench, pace=pace)
     # What is wrong with settings or weights must be known before they are written down for good.
-    rows = list(rows)
+    rows = [row for row in rows if row.runs]
     kinds = {type(recipe): recipe for recipe in map(recipes.of_row, rows)} or {Recipe: recipes.load("resnet18-gem")}
     for recipe in kinds.values():
         recipes.with_settings(recipe, list(bench.settings))
@@ -276,6 +277,8 @@ def recipe_of(bench: Bench, row: Row, seed: int) -> EncoderRecipe:
 
 
 def _run_row(bench: Bench, row: Row, seeds: int) -> RowResult:
+    if not row.runs:
+        return RowResult(row, problem=NOT_RUN)
     if row.learns not in bench.learned:
         return RowResult(row, problem=NIGHTS_NEEDED)
     scores: dict[str, list[Scores]] = {data: [] for data in bench.tested}
@@ -453,7 +456,7 @@ def _needed(rows: Iterable[Row], bench: Bench) -> list[Row]:
     """The rows that can be run, and those whose trained weights they test."""
     found: dict[str, Row] = {}
     for row in rows:
-        if row.learns not in bench.learned:
+        if not row.runs or row.learns not in bench.learned:
             continue
         for one in (*_needed((papers.open_row(name) for name in row.sources), bench), row):
             found[one.name] = one

@@ -1,0 +1,1 @@
+"""What kind of place a photo shows: four scenes, and indoors, from the classes of Places365."""
