@@ -145,12 +145,8 @@ def shown(name: str, scores: CountryScores) -> str:
     if scores.scene is not None:
         title = "scenes" if not scores.countries else "the router"
         lines += ["", table(header, [_row(title, scores.scene)])]
-    if scores.per_scene:
-        rows = [
-            [f"{scene} ({part.photos})", percent(part.top1, part.top1_ci95), percent(part.top5, part.top5_ci95)]
-            for scene, part in scores.per_scene.items()
-        ]
-        lines += ["", table([f"by {scores.scenes_by} scene", "top-1", "top-5"], rows)]
+    if any(scores.per_scene.values()):
+        lines += ["", _scene_table(scores)]
     lines += _answers(scores)
     failing = [one for one in scores.failures if one.right < one.photos][:_LISTED_FAILURES]
     if failing:
@@ -160,6 +156,20 @@ def shown(name: str, scores: CountryScores) -> str:
             lines.append(f"  {one.country}: {one.right} of {one.photos} right; taken for {taken}")
     lines += ["", "protocol: " + ", ".join(f"{key} {value}" for key, value in scores.protocol.items() if value)]
     return "\n".join(lines)
+
+
+def _scene_table(scores: CountryScores) -> str:
+    """A line a scene, with the columns of every way of routing."""
+    ways = list(scores.per_scene)
+    header = [f"by {scores.scenes_by} scene", *(f"top-{n}, {way}" for way in ways for n in (1, 5))]
+    rows = []
+    for scene, first in scores.per_scene[ways[0]].items():
+        parts = [scores.per_scene[way][scene] for way in ways]
+        cells = [
+            percent(*pair) for part in parts for pair in ((part.top1, part.top1_ci95), (part.top5, part.top5_ci95))
+        ]
+        rows.append([f"{scene} ({first.photos})", *cells])
+    return table(header, rows)
 
 
 def _row(name: str, one: ClassScores) -> list[str]:
@@ -211,7 +221,7 @@ def predictions_csv(scores: CountryScores) -> str:
         said = [
             cell for column in order[row] for cell in (made.classes[column], f"{made.probabilities[row, column]:.6f}")
         ]
-        scene = made.scenes[row] if made.scenes else (data.scenes[row] or "")
+        scene = made.scenes[row] if made.scenes else ""
         writer.writerow([harmless(photo.name), *where, truth, *said, scene, harmless(group)])
     return out.getvalue()
 

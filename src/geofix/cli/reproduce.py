@@ -50,11 +50,13 @@ def reproduce(
     ] = False,
 ) -> None:
     """Run a paper's table once more: published beside ours, with intervals, and what was done otherwise."""
+    from geofix.cli.paper_countries import reproduce_paper
     from geofix.cli.paper_tables import progress_line, write_published, write_tables
     from geofix.data.layouts import open_dataset
     from geofix.files import is_file
     from geofix.heap import keep_freed_memory
     from geofix.reproduce.claims import judged
+    from geofix.reproduce.countries import PAPER as COUNTRIES
     from geofix.reproduce.nights import Nights
     from geofix.reproduce.rows import NOT_RUN, PLAN, Bench, planned, read_row, run_rows
 
@@ -63,6 +65,11 @@ def reproduce(
     keep_freed_memory()
     rows, begun = _asked(names), is_file(out / PLAN)
     shown = _shown_only(names)
+    if shown == [COUNTRIES] and not any(row.runs for row in rows):
+        if len(data) > 1 or budget is not None or nights is not None or day_night:
+            raise UsageError("--budget, --nights, --day-night and more than one --data are for papers on places.")
+        reproduce_paper(open_dataset(data[0]), out, weights, settings or [], seeds)
+        return
     if shown:
         output.remark(f"{', '.join(shown)}: {NOT_RUN}; its page has what was published, and needs no data.")
         rows = [row for row in rows if row.name.split("/")[0] not in shown]

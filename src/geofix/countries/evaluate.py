@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from geofix import metrics
-from geofix.class_scores import ClassPredictions, ClassScores, score_classes
+from geofix.class_scores import TOP, ClassPredictions, ClassScores, score_classes
 from geofix.countries.calibrate import summed_by_continent
 from geofix.countries.look import Seen, look
 from geofix.data.labels import Labelled, labelled_countries, labelled_scenes
@@ -49,7 +49,9 @@ class Failures:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Every photo's answer, for a table: photos with their labels, classes and probabilities (n, c)."""
+    """Every photo's answer, for a table: photos with their labels, classes and probabilities (n, c), scenes (n) by
+    which rows are split ("" for none).
+    """
 
     labelled: Labelled
     classes: tuple[str, ...]
@@ -63,13 +65,14 @@ class CountryScores:
     the photos of a group taken together, over groups; by scene, by country, and of the answers it would have given.
 
     `scene` is set where the data name scenes: how well the router does. `scenes_by` says whether rows by scene are by
-    "true" or by "predicted" ones. A run that names scenes alone has nothing but `scene`.
+    "true" or by "predicted" ones; they are by way of routing. `hits` has for each way, and 1 and 5, which photos were
+    answered rightly (n). A run that names scenes alone has nothing but `scene`.
     """
 
     countries: Mapping[str, ClassScores]
     groups: Mapping[str, ClassScores]
     scene: ClassScores | None
-    per_scene: Mapping[str, PartScore]
+    per_scene: Mapping[str, Mapping[str, PartScore]]
     scenes_by: str | None
     sure: Mapping[str, Answered]
     continent: Answered | None
@@ -77,6 +80,7 @@ class CountryScores:
     knows: Knowledge
     protocol: Mapping[str, Any]
     predictions: Predictions | None = None
+    hits: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
     errors: tuple[PhotoError, ...] = ()
 
     @property
@@ -90,14 +94,17 @@ class CountryScores:
         scene = None if self.scene is None else self.scene.to_dict("scene")
         if not self.countries:
             assert scene is not None
-            return {**scene, "per_scene": _parts(self.per_scene), "protocol": protocol}
+            return {**scene, "per_scene": _parts(self.per_scene["scene"]), "protocol": protocol}
         first = next(iter(self.countries))
+        by_scene = {way: _parts(parts) for way, parts in self.per_scene.items()}
         return {
             **self.countries[first].to_dict(),
-            "routing": {name: scores.to_dict() for name, scores in self.countries.items()},
+            "routing": {
+                name: {**scores.to_dict(), "per_scene": by_scene[name]} for name, scores in self.countries.items()
+            },
             "by_group": {name: scores.to_dict() for name, scores in self.groups.items()},
             "scene": scene,
-            "per_scene": _parts(self.per_scene),
+            "per_scene": by_scene[first],
             "per_scene_by": self.scenes_by,
             "answered": {name: one.to_dict() for name, one in self.sure.items()},
             "answered_continents": None if self.continent is None else self.continent.to_dict(),
@@ -172,30 +179,30 @@ def evaluate_country(
 def _scored(run: CountryRun, test: _Test, errors: tuple[PhotoError, ...]) -> CountryScores:
     ways = ("soft", "hard") if run.knows.router is not None else ("single",)
     training = _training_counts(run.knows, test.level)
-    by_photo, by_group, sure = {}, {}, {}
-    for way in ways:
-        found = _predictions(test, way)
-        by_photo[way] = score_classes(found, training, protocol={**test.protocol, "routing": way})
-        by_group[way] = score_classes(_pooled(found), training, protocol={**test.protocol, "routing": way})
+    named, by = _named(test)
+    by_photo, by_group, by_scene, sure = {}, {}, {}, {}
+    found = {way: _predictions(test, way) for way in ways}
+    for way, one in found.items():
+        by_photo[way] = score_classes(one, training, protocol={**test.protocol, "routing": way})
+        by_group[way] = score_classes(_pooled(one), training, protocol={**test.protocol, "routing": way})
+        by_scene[way] = _by_scene(one, named)
         least = run.knows.sureness.hard if way == "hard" else run.knows.sureness.soft
         if least is not None:
-            sure[way] = answered(found.confidences(), found.hits(), least, found.clusters)
-    scene = _router_scores(test)
-    first = _predictions(test, ways[0])
-    per_scene, by = _by_scene(test, first)
-    names = tuple(_likeliest_scenes(test)) if run.knows.router is not None else ()
+            sure[way] = answered(one.confidences(), one.hits(), least, one.clusters)
+    first = found[ways[0]]
     return CountryScores(
         by_photo,
         by_group,
-        scene,
-        per_scene,
+        _router_scores(test),
+        by_scene,
         by,
         sure,
         _continents(run, test),
         _failures(first),
         run.knows,
         test.protocol,
-        Predictions(test.labelled, first.classes, first.probabilities, names),
+        Predictions(test.labelled, first.classes, first.probabilities, tuple(scene or "" for scene in named)),
+        {way: {n: one.hits(n) for n in TOP} for way, one in found.items()},
         errors,
     )
 
@@ -216,8 +223,11 @@ def _scenes_alone(
     scores = score_classes(found, dict(zip(head.classes, head.photos, strict=True)), protocol=protocol)
     names = sorted(set(data.labels))
     parts = {name: _part(found, np.array([label == name for label in data.labels])) for name in names}
-    told = Predictions(data, head.classes, seen.scenes)
-    return CountryScores({}, {}, scores, parts, "true", {}, None, (), run.knows, protocol, told, seen.errors)
+    told = Predictions(data, head.classes, seen.scenes, data.labels)
+    hits = {"scene": {n: found.hits(n) for n in TOP}}
+    return CountryScores(
+        {}, {}, scores, {"scene": parts}, "true", {}, None, (), run.knows, protocol, told, hits, seen.errors
+    )
 
 
 def _predictions(test: _Test, way: str) -> ClassPredictions:
@@ -259,16 +269,18 @@ def _likeliest_scenes(test: _Test) -> list[str]:
     return [router.classes[column] for column in scenes.argmax(axis=1)]
 
 
-def _by_scene(test: _Test, found: ClassPredictions) -> tuple[dict[str, PartScore], str | None]:
-    """Rows by the scenes that the data name, or else that the router finds likeliest; none without either."""
-    named: list[str | None] = list(test.labelled.scenes)
-    by = "true"
-    if not any(named):
-        if test.seen.knows.router is None:
-            return {}, None
-        named, by = list(_likeliest_scenes(test)), "predicted"
+def _named(test: _Test) -> tuple[list[str | None], str | None]:
+    """The scene of each photo, and whether it is the data's ("true") or the likeliest ("predicted"); or neither."""
+    if any(test.labelled.scenes):
+        return list(test.labelled.scenes), "true"
+    if test.seen.knows.router is None:
+        return [None] * len(test.labelled), None
+    return list(_likeliest_scenes(test)), "predicted"
+
+
+def _by_scene(found: ClassPredictions, named: Sequence[str | None]) -> dict[str, PartScore]:
     scenes = sorted({scene for scene in named if scene})
-    return {scene: _part(found, np.array([one == scene for one in named])) for scene in scenes}, by
+    return {scene: _part(found, np.array([one == scene for one in named])) for scene in scenes}
 
 
 def _part(found: ClassPredictions, inside: np.ndarray) -> PartScore:
