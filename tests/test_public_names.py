@@ -23,6 +23,7 @@ NAMES = [
     "Recipe",
     "Run",
     "Scores",
+    "Trust",
     "__version__",
     "compare",
     "encode",

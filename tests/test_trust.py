@@ -84,11 +84,11 @@ def write_photo(path: Path, pixels: np.ndarray, xmp: bytes, where: Position | No
 
 
 def test_trust_is_parsed() -> None:
-    assert Trust.parse("heading=30, gps=150") == Trust(heading_within_deg=30, gps_within_m=150)
+    assert Trust.parse("heading=30, gps=150") == Trust(heading_within_deg=30.0, gps_within_m=150.0)
     assert Trust.parse("heading,gps") == Trust(heading_within_deg=HEADING_WITHIN_DEG, gps_within_m=GPS_WITHIN_M)
-    assert Trust.parse("altitude", fov_deg=73) == Trust(altitude=True, fov_deg=73)
+    assert Trust.parse("altitude", fov_deg=73.0) == Trust(altitude=True, fov_deg=73.0)
     assert EVERYTHING.parts == ("altitude", "fov", "heading", "gps", "tilt")
-    assert Trust.parse("tilt", fov_deg=73).parts == ("tilt",)
+    assert Trust.parse("tilt", fov_deg=73.0).parts == ("tilt",)
     assert [Trust.parse(text).narrows for text in ("heading", "gps", "altitude,fov", "fov,tilt")] == [
         True,
         True,
@@ -113,11 +113,11 @@ def test_trust_is_parsed() -> None:
         ("heading", {"altitude_m": 90.0}, "How wide a frame is needs its field of view, too; add fov to --trust"),
         ("fov", {}, "How wide a frame is needs its altitude, too; add altitude to --trust, or --altitude."),
         ("tilt", {}, "Levelling a tilted frame needs its field of view; add fov to --trust, or --fov."),
-        ("fov,altitude", {"fov_deg": 73.0}, "--fov 73 was given and --trust fov reads it of frames; leave one out."),
+        ("fov,altitude", {"fov_deg": 73.0}, "--fov 73 was given and --trust fov reads it from frames; leave one out."),
         (
             "fov,altitude",
             {"altitude_m": 90.0},
-            "--altitude 90 was given and --trust altitude reads it of frames; leave",
+            "--altitude 90 was given and --trust altitude reads it from frames; leave",
         ),
         ("altitude", {"fov_deg": 200.0}, "A field of view of 200 degrees was given; 1 to 150 can be, as in 73."),
     ],
@@ -200,7 +200,9 @@ def test_every_frame_has_its_own_camera(searched: Searched) -> None:
     for altitude_m in (80.0, 120.0):
         view = viewed(PIXELS, said(altitude_m=altitude_m), searched, Trust.parse("altitude,fov"))
         assert view.searched.camera == Camera(altitude_m, 73.74)
-    assert viewed(PIXELS, said(), searched, Trust.parse("altitude", fov_deg=50)).searched.camera == Camera(100.0, 50.0)
+    assert viewed(PIXELS, said(), searched, Trust.parse("altitude", fov_deg=50.0)).searched.camera == Camera(
+        100.0, 50.0
+    )
     # Levelled, it is as far from the ground as the drone was: 100 / cos(20 degrees).
     tilted = viewed(PIXELS, said(orientation=Orientation(10.0, -70.0)), searched, Trust.parse("altitude,fov,tilt"))
     assert tilted.searched.camera is not None and tilted.searched.camera.altitude_m == pytest.approx(106.418, abs=1e-3)
@@ -233,8 +235,8 @@ def test_the_circle_lies_around_the_ground_in_the_middle() -> None:
     tilted = said(orientation=Orientation(90.0, -70.0))
     here = position(240, 240)
     assert aimed(tilted, Trust.parse("gps")) == here
-    assert aimed(tilted, Trust.parse("gps,tilt", fov_deg=70)) == here  # without an altitude it cannot be moved
-    ground = aimed(tilted, Trust.parse("gps,tilt,altitude", fov_deg=70))
+    assert aimed(tilted, Trust.parse("gps,tilt", fov_deg=70.0)) == here  # without an altitude it cannot be moved
+    ground = aimed(tilted, Trust.parse("gps,tilt,altitude", fov_deg=70.0))
     assert ground is not None and ground.metres_to(here.moved(90.0, 36.397)) < 0.01  # 100 m * tan(20 degrees)
     assert aimed(said(orientation=Orientation(90.0, -40.0)), EVERYTHING) == here  # beyond what is levelled
     assert aimed(Telemetry(), EVERYTHING) is None

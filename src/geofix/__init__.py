@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from geofix.evaluate import Scores, compare, evaluate
     from geofix.fixes import Fix, Match
     from geofix.frames.looks import Camera
+    from geofix.frames.trust import Trust
     from geofix.index import index
     from geofix.index_maps import index_maps
     from geofix.locate import Near, locate, locate_flight
@@ -51,6 +52,7 @@ _HOMES = {
     "Recipe": "recipes",
     "Run": "models.runs",
     "Scores": "evaluate",
+    "Trust": "frames.trust",
     "compare": "evaluate",
     "encode": "encode",
     "evaluate": "evaluate",
@@ -78,6 +80,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Scores",
+    "Trust",
     "__version__",
     "compare",
     "encode",
