@@ -13,7 +13,7 @@ from geofix.atlas.spots import Found, mean_heading_deg
 from geofix.encode import Progress
 from geofix.errors import DataError, UsageError
 from geofix.fixes import Fix
-from geofix.frames.bayes import Grid, Point, observed, point_of, reaches_m, smoothed
+from geofix.frames.bayes import Grid, Point, believed, claimed, point_of, reaches_m, smoothed
 from geofix.frames.locate import Searched
 from geofix.frames.shots import Shot
 from geofix.frames.trust import Ledger, Trust, fix_of_shot
@@ -80,13 +80,11 @@ def locate_track(
     if grid.rows * grid.columns * len(alone) > MOST_TRACK_CELLS:
         most = MOST_TRACK_CELLS // (grid.rows * grid.columns)
         raise DataError(f"{len(alone)} frames are more than can be smoothed on so large a map; give {most} at a time.")
-    said = [
-        observed(grid, one, places[one.tiles], sides_m[one.tiles], fix.confidence)
-        for one, fix in zip(found, alone, strict=True)
-    ]
     reach_m = reaches_m(times_s, speed_m_s, interval_s)
     if moves_m is not None and len(moves_m) != len(reach_m):
         raise UsageError(f"Odometry of {len(moves_m)} steps was given for {len(alone)} frames; one less is expected.")
+    claims = (claimed(grid, one, places[one.tiles], sides_m[one.tiles]) for one in found)
+    said = believed(claims, [fix.confidence for fix in alone], reach_m, grid, moves_m)
     posterior = smoothed(said, reach_m, grid.side_m, moves_m)
     within_m = float(sides_m.min()) / 2
     fixes = [
