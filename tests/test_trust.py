@@ -252,15 +252,23 @@ def test_the_ledger_says_what_was_used() -> None:
     assert ledger.told() == [
         "trusted: altitude of 1, fov of 2, heading of 2, gps of 2 of 3 frames",
         "altitude was not used of 2 frames (b.jpg: it is high)",
-        "fov was not used of 1 frames (c.mp4@1.00: a frame of a video carries none)",
-        "heading was not used of 1 frames (c.mp4@1.00: a frame of a video carries none)",
-        "gps was not used of 1 frames (c.mp4@1.00: a frame of a video carries none)",
-        "the headings of 1 frames are from magnetic north; they were trusted to within 40 degrees",
-        "1 frames did not look straight down, b.jpg least (by 14 degrees); add tilt to --trust to level them",
+        "fov was not used of 1 frame (c.mp4@1.00: a frame of a video carries none)",
+        "heading was not used of 1 frame (c.mp4@1.00: a frame of a video carries none)",
+        "gps was not used of 1 frame (c.mp4@1.00: a frame of a video carries none)",
+        "the headings of 1 frame are from magnetic north; they were trusted to within 40 degrees",
+        "1 frame did not look straight down, b.jpg least (by 14 degrees); add tilt to --trust to level them",
+    ]
+    blind = Ledger(Trust.parse("altitude,fov,tilt"))
+    blind.note("a.jpg", said(fov_deg=None))
+    assert blind.told() == [
+        "trusted: altitude of 0, fov of 0, tilt of 0 of 1 frame",
+        "altitude was not used of 1 frame (a.jpg: its field of view is not known)",
+        "fov was not used of 1 frame (a.jpg: it carries none in EXIF or XMP)",
+        "tilt was not used of 1 frame (a.jpg: its field of view is not known)",
     ]
     level = Ledger(EVERYTHING)
     level.note("b.jpg", said(orientation=Orientation(0.0, -76.0)))
-    assert level.told() == ["trusted: altitude of 1, fov of 1, heading of 1, gps of 1, tilt of 1 of 1 frames"]
+    assert level.told() == ["trusted: altitude of 1, fov of 1, heading of 1, gps of 1, tilt of 1 of 1 frame"]
 
 
 # --- located
@@ -293,10 +301,12 @@ def test_a_tilted_frame_is_levelled_and_found(map_atlas: Atlas, tmp_path: Path, 
     told: list[str] = []
     fix = locate([path], map_atlas, min_confidence=0.0, trust=Trust.parse("altitude,fov,gps=30,tilt"), say=told)[0]
     assert fix.position is not None and fix.position.metres_to(position(230, 240)) < 12
-    assert told == ["trusted: altitude of 1, fov of 1, gps of 1, tilt of 1 of 1 frames"]
+    assert told == ["trusted: altitude of 1, fov of 1, gps of 1, tilt of 1 of 1 frame"]
     truth = aimed_positions({str(path): drone}, Trust.parse("altitude,fov,tilt"))
     assert truth[str(path)].metres_to(position(230, 240)) < 0.5
     assert aimed_positions({str(path): drone}, Trust.parse("gps")) == {str(path): drone}
+    gone = {str(tmp_path / "gone.jpg"): drone}
+    assert aimed_positions(gone, Trust.parse("altitude,fov,tilt")) == gone
 
 
 def test_a_frame_to_the_horizon_is_no_answer(map_atlas: Atlas, tmp_path: Path) -> None:
@@ -318,7 +328,7 @@ def test_a_track_takes_each_frame_at_its_word(map_atlas: Atlas, tmp_path: Path) 
     ]
     paths[3].write_bytes(b"\xff\xd8\xff no")
     told: list[str] = []
-    flown = locate_flight(paths, map_atlas, min_confidence=0.1, trust=EVERYTHING, say=told)
+    flown = locate_flight(paths, map_atlas, min_confidence=0.1, trust=EVERYTHING, say=told, interval_s=2.0)
     for number in (0, 1, 2, 4, 5):
         fix = flown.fixes[number]
         assert fix.position is not None and fix.position.metres_to(position(*way[number])) < 30, number
@@ -348,11 +358,11 @@ def test_the_command(map_atlas: Atlas, tmp_path: Path, capsys: pytest.CaptureFix
     trusted = ["--trust", "altitude,heading=25,gps=80", "--fov", "74.8"]
     status, out, err = called(capsys, *base, *trusted, "--json", "--score")
     assert status == 0
-    assert "geofix: trusted: altitude of 1, heading of 1, gps of 1 of 1 frames" in err
+    assert "geofix: trusted: altitude of 1, heading of 1, gps of 1 of 1 frame" in err
     assert "geofix: the scores compare with positions that --trust gps used to narrow the search" in err
     assert Position(**json.loads(out)["position"]).metres_to(position(200, 250)) < 20
     status, out, err = called(capsys, *base, "--track", *trusted, "--json")
-    assert status == 0 and "geofix: trusted: altitude of 1, heading of 1, gps of 1 of 1 frames" in err
+    assert status == 0 and "geofix: trusted: altitude of 1, heading of 1, gps of 1 of 1 frame" in err
     assert called(capsys, *base, "--json")[2] == ""
     assert "--trust 'wind' is nothing that frames say" in refused(capsys, *base, "--trust", "wind")
 

@@ -111,9 +111,9 @@ def locate(
     if all(fix.error for fix in fixes):
         raise GeofixError(f"None of the {len(fixes)} photos could be read. The first: {fixes[0].error}")
     truth = own_positions([path for path in paths if not _is_video(path)]) if score else {}
-    if trusted is not None:
+    if trusted is not None and truth:
         truth = aimed_positions(truth, trusted)
-        if truth and trusted.gps_within_m is not None:
+        if trusted.gps_within_m is not None:
             output.remark("the scores compare with positions that --trust gps used to narrow the search")
     summary = shown.summary(fixes, truth)
     if flown is not None:

@@ -5,6 +5,7 @@ Nothing of it is read otherwise. A prior that is wrong makes answers wrong, so e
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ import numpy as np
 
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.spots import Found
-from geofix.errors import DataError, UsageError
+from geofix.errors import DataError, PhotoError, UsageError
 from geofix.fixes import Fix
 from geofix.frames.level import MOST_TILT_DEG, levelled
 from geofix.frames.locate import TURNS, Searched, fix_of
@@ -171,10 +172,10 @@ def aimed(telemetry: Telemetry, trust: Trust) -> Position | None:
 
 def aimed_positions(positions: Mapping[str, Position], trust: Trust) -> dict[str, Position]:
     """Positions of drones by photo -> those of the ground in the photos' middles, as `aimed` has them."""
-    ground: dict[str, Position] = {}
-    for path, position in positions.items():
-        telemetry = replace(read_telemetry(Path(path)), position=position)
-        ground[path] = aimed(telemetry, trust) or position
+    ground = dict(positions)
+    for path, position in positions.items() if trust.tilt else ():
+        with contextlib.suppress(PhotoError):  # which has its own line among the answers
+            ground[path] = aimed(replace(read_telemetry(Path(path)), position=position), trust) or position
     return ground
 
 
@@ -207,10 +208,12 @@ class Ledger:
         self.frames += 1
         said = telemetry or Telemetry(reasons=dict.fromkeys(_FIELDS.values(), _SILENT))
         for part in self.trust.parts:
-            if getattr(said, _FIELDS[part]) is not None:
-                self.used[part] += 1
-            else:
+            if getattr(said, _FIELDS[part]) is None:
                 self.lacking.setdefault(part, f"{name}: {said.reasons.get(_FIELDS[part], NOTHING)}")
+            elif part in ("altitude", "tilt") and self.trust.fov_of(said) is None:
+                self.lacking.setdefault(part, f"{name}: its field of view is not known")
+            else:
+                self.used[part] += 1
         self.magnetic += said.magnetic and "heading" in self.trust.parts
         if said.orientation is not None and said.orientation.tilt_deg > STRAIGHT_DEG:
             self.tilted.append((said.orientation.tilt_deg, name))
@@ -218,24 +221,23 @@ class Ledger:
     def told(self) -> list[str]:
         """Sentences: what was used of how many frames and why not of the rest, tilted cameras, magnetic headings."""
         parts = self.trust.parts
-        lines = [
-            "trusted: " + ", ".join(f"{part} of {self.used[part]}" for part in parts) + f" of {self.frames} frames"
-        ]
+        used = ", ".join(f"{part} of {self.used[part]}" for part in parts)
+        lines = [f"trusted: {used} of {_frames(self.frames)}"]
         lines += [
-            f"{part} was not used of {self.frames - self.used[part]} frames ({self.lacking[part]})"
+            f"{part} was not used of {_frames(self.frames - self.used[part])} ({self.lacking[part]})"
             for part in parts
             if part in self.lacking
         ]
         if self.magnetic:
             lines.append(
-                f"the headings of {self.magnetic} frames are from magnetic north; they were trusted to within "
+                f"the headings of {_frames(self.magnetic)} are from magnetic north; they were trusted to within "
                 f"{(self.trust.heading_within_deg or 0) + MAGNETIC_DEG:g} degrees"
             )
         if self.tilted and not self.trust.tilt:
             most, name = max(self.tilted)
             lines.append(
-                f"{len(self.tilted)} frames did not look straight down, {name} least (by {most:.0f} degrees); add tilt "
-                "to --trust to level them"
+                f"{_frames(len(self.tilted))} did not look straight down, {name} least (by {most:.0f} degrees); add "
+                "tilt to --trust to level them"
             )
         return lines
 
@@ -259,6 +261,10 @@ def fix_of_shot(
     if view.reason is not None:
         return Fix(shot.name, reason=view.reason), Found.none()
     return fix_of(shot.name, view.pixels, view.searched, calibration, min_confidence, view.without)
+
+
+def _frames(count: int) -> str:
+    return "1 frame" if count == 1 else f"{count} frames"
 
 
 def _number(name: str, text: str) -> float:
