@@ -25,6 +25,7 @@ NAMES = [
     "Recipe",
     "Run",
     "Scores",
+    "Trust",
     "__version__",
     "compare",
     "encode",

@@ -549,7 +549,7 @@ def test_rows_that_nothing_runs_yet_beside_others(
     assert (status, [row.name for row in asked]) == (0, [ROW])
     names = ["lavinskyi.md", f"{ROW.split('/')[0]}.md", "rows.csv", "claims.md"]
     assert [Path(line).name for line in out.splitlines()] == names
-    assert err == f"geofix: lavinskyi: {NOT_RUN}; its page has what was published, and needs no data.\n"
+    assert err == f"geofix: lavinskyi: {NOT_RUN}; its page has what was published.\n"
     lines = read_csv((tmp_path / "out" / "rows.csv").read_text(encoding="utf-8"))
     found = {line["row"]: line["problem"] for line in lines if line["row"].startswith("lavinskyi/")}
     assert found == dict.fromkeys([row.name for row in papers.chosen_rows("lavinskyi")], NOT_RUN)

@@ -18,7 +18,7 @@ from geofix.data.maps.open import open_map
 from geofix.errors import DataError, MissingExtraError, UsageError
 from geofix.fixes import Fix
 from geofix.frames import bayes
-from geofix.frames.bayes import Grid, observed, point_of, reaches_m, smoothed
+from geofix.frames.bayes import LEARNED_M, Grid, believed, claimed, point_of, reaches_m, smoothed
 from geofix.frames.locate import searched_tiles
 from geofix.frames.shots import Shot, is_video, shots
 from geofix.frames.track import locate_track, middle_and_slowest
@@ -120,9 +120,11 @@ def test_a_frame_says_as_much_as_it_is_sure_of() -> None:
     grid = Grid.over(places, np.array([80.0, 80.0]), ZONE)
     assert (grid.rows, grid.columns, grid.side_m) == (28, 28, 10.0)
     found = Found(np.array([0, 1]), np.array([0.1, 0.9], dtype=np.float32), np.array([0.0, 0.0]))
-    nothing = observed(grid, found, places, np.array([80.0, 80.0]), 0.0)
-    assert nothing == pytest.approx(np.full((28, 28), 1 / 784))
-    sure = observed(grid, found, places, np.array([80.0, 80.0]), 0.8)
+    claim = claimed(grid, found, places, np.array([80.0, 80.0]))
+    assert claim is not None and claim.sum() == pytest.approx(1)
+    for nothing in (believed([claim], [0.0], [], grid)[0], believed([None], [0.9], [], grid)[0]):
+        assert nothing == pytest.approx(np.full((28, 28), 1 / 784))
+    [sure] = believed([claim], [0.8], [], grid)
     assert sure.sum() == pytest.approx(1) and sure.min() == pytest.approx(0.2 / 784, rel=1e-3)
     row, column = np.unravel_index(int(np.argmax(sure)), sure.shape)
     east, north = grid.middles()
@@ -130,6 +132,74 @@ def test_a_frame_says_as_much_as_it_is_sure_of() -> None:
     point = point_of(sure, grid, 40.0)
     assert point.position.metres_to(position(100, 100)) < 5
     assert 0.6 < point.confidence < 0.85 and point.radius_m > 100  # a fifth of it lies anywhere
+    assert claimed(grid, Found.none(), places[:0], np.empty(0)) is None
+
+
+def naive_beliefs(claims: list[np.ndarray], confidences: list[float], reach: float) -> list[np.ndarray]:
+    """The same in loops: `reach` in cells, frames no nearer than LEARNED_M to each other."""
+    rows, columns = claims[0].shape
+    cells = list(itertools.product(range(rows), range(columns)))
+    remembered = {cell: 1 / len(cells) for cell in cells}
+    beliefs = []
+    for number, (claim, confidence) in enumerate(zip(claims, confidences, strict=True)):
+        if number:
+            spread = dict.fromkeys(cells, 0.0)
+            for here, there in itertools.product(cells, cells):
+                spread[there] += remembered[here] * min(1.0, max(0.0, reach + 0.5 - math.dist(here, there)))
+            total = sum(spread.values())
+            remembered = {cell: 0.99 * spread[cell] / total + 0.01 / len(cells) for cell in cells}
+        wrong = 0.8 * sum(claim[cell] * remembered[cell] for cell in cells) + 0.2 / len(cells)
+        believed = np.array([confidence * claim[cell] + (1 - confidence) * wrong for cell in cells])
+        beliefs.append(believed.reshape(rows, columns) / believed.sum())
+        remembered = {cell: 0.9 * remembered[cell] + 0.1 * claim[cell] for cell in cells}
+    return beliefs
+
+
+def small_grid(rows: int, columns: int, side_m: float) -> Grid:
+    return Grid(458_000.0, 6_650_000.0, side_m, rows, columns, ZONE, True)
+
+
+def test_beliefs_against_a_naive_loop() -> None:
+    rng = np.random.default_rng(5)
+    claims = [one / one.sum() for one in rng.random((3, 4, 5)) ** 6]
+    confidences = [0.9, 0.3, 0.6]
+    found = believed(claims, confidences, [60.0, 60.0], small_grid(4, 5, 40.0))
+    for ours, theirs in zip(found, naive_beliefs(claims, confidences, 1.5), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def spike(row: int, column: int, shape: tuple[int, int] = (20, 20)) -> np.ndarray:
+    claim = np.full(shape, 1e-9)
+    claim[row, column] = 1.0
+    return claim / claim.sum()
+
+
+def test_the_same_claim_again_rules_out_less() -> None:
+    grid = small_grid(20, 20, 40.0)
+    claims = [spike(5, 5), spike(5, 6), spike(15, 15)]
+    first, again, new = believed(claims, [0.3, 0.3, 0.3], [60.0, 60.0], grid)
+    odds = [one.max() / np.median(one) for one in (first, again, new)]
+    assert odds[0] > 5 * odds[1] and odds[2] > 4 * odds[1] > 4
+    # Weak frames that repeat each other stay weak; strong ones become sure.
+    for confidence, held in ((0.1, False), (0.9, True)):
+        said = believed([spike(5, 5)] * 6, [confidence] * 6, [60.0] * 5, grid)
+        there = smoothed(said, [60.0] * 5, 40.0)[3]
+        near = there[3:8, 3:8].sum()
+        assert (near > 0.9) == held, (confidence, near)
+
+
+def test_a_stretch_of_flight_counts_once_however_many_frames_it_has() -> None:
+    grid = small_grid(20, 20, 40.0)
+    for reach_m, count, share in ((2 * LEARNED_M, 5, 1.0), (LEARNED_M, 5, 0.5), (LEARNED_M / 5, 11, 0.1)):
+        said = believed([spike(5, 5)] * count, [0.9] * count, [reach_m] * (count - 1), grid)
+        alone = believed([spike(5, 5)] * count, [0.9] * count, [2 * LEARNED_M] * (count - 1), grid)
+        # In the middle; at the ends there is no neighbour on one side.
+        logs = [np.log(one[count // 2].max() / np.median(one[count // 2])) for one in (said, alone)]
+        assert logs[0] < share * np.log(0.9 / 0.1 * 400) + 1e-9 and logs[0] <= logs[1] + 1e-9
+    still = believed([spike(5, 5)] * 4, [0.9] * 4, [50.0] * 3, grid, np.zeros((3, 2)))
+    assert still[1] == pytest.approx(np.full((20, 20), 1 / 400)) and still[0].max() > 0.05
+    moving = believed([spike(5, 5)] * 2, [0.9] * 2, [50.0], grid, np.array([[LEARNED_M, 0.0]]))
+    assert moving[0].max() == pytest.approx(believed([spike(5, 5)], [0.9], [], grid)[0].max())
 
 
 def test_times_and_speeds_become_reaches() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from geofix.evaluate import Scores, compare, evaluate
     from geofix.fixes import Fix, Match
     from geofix.frames.looks import Camera
+    from geofix.frames.trust import Trust
     from geofix.index import index
     from geofix.index_maps import index_maps
     from geofix.learn.countries import train_countries
@@ -57,6 +58,7 @@ _HOMES = {
     "Recipe": "recipes",
     "Run": "models.runs",
     "Scores": "evaluate",
+    "Trust": "frames.trust",
     "compare": "evaluate",
     "encode": "encode",
     "evaluate": "evaluate",
@@ -90,6 +92,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Scores",
+    "Trust",
     "__version__",
     "compare",
     "encode",

@@ -15,10 +15,11 @@ from geofix.countries.locate import credible, with_countries
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, UsageError
 from geofix.fixes import Fix, Match
-from geofix.frames.locate import locate_frames, searched_tiles
+from geofix.frames.locate import Searched, locate_frames, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.shots import shots
 from geofix.frames.track import INTERVAL_S, SPEED_M_S, Track, locate_track
+from geofix.frames.trust import Ledger, Trust, fix_of_shot
 from geofix.geography.countries import countries_at
 from geofix.night.translators import Translator
 from geofix.photos import Photo
@@ -65,13 +66,16 @@ def locate(
     camera: Camera | None = None,
     named: Sequence[Fix] = (),
     country_prior: float | None = None,
+    trust: Trust | None = None,
+    say: list[str] | None = None,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
 
     Where the atlas holds tiles of maps, photos are frames from the air that look straight down: the position is that of
     the ground in the frame's middle, the heading that of its upper edge, and what is known of the `camera` tells how
-    wide the frame is on the ground.
+    wide the frame is on the ground. `trust` is what is used of the frames' own telemetry, nothing by default; what that
+    came to is appended to `say` in sentences. Headings and positions that are trusted leave confidence uncalibrated.
 
     `named` are what `locate_countries` said of the same photos: scene and countries go into the Fixes, and with a
     `country_prior` (0..1) each photo is searched only among those of the likeliest countries, as many as it takes for
@@ -83,7 +87,7 @@ def locate(
     why. Raises AtlasError for an empty or damaged atlas.
     """
     _check_prior(country_prior, named, len(photos))
-    changed = night_to_day is not None or country_prior is not None
+    changed = night_to_day is not None or country_prior is not None or (trust is not None and trust.narrows)
     rows, calibration, least = _searched(atlas, near, changed, min_confidence)
     if atlas.holds == "tiles":
         if night_to_day:
@@ -91,7 +95,11 @@ def locate(
         if named:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and countries are named of photos from the ground.")
         searched = searched_tiles(atlas.run(), rows, camera, precision)
+        if trust is not None:
+            return _trusting(photos, searched, calibration, least, trust, say, progress)
         return locate_frames(photos, searched, calibration, least, progress)
+    if trust:
+        raise UsageError(f"{atlas.folder} holds photos; --trust helps with frames on maps from the air only.")
     if camera:
         raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
     asked = [Photo(str(path), path) for path in photos]
@@ -154,27 +162,57 @@ def locate_flight(
     speed_m_s: float = SPEED_M_S,
     interval_s: float = INTERVAL_S,
     moves_m: PlanePoints | None = None,
+    trust: Trust | None = None,
+    say: list[str] | None = None,
     progress: Progress | None = None,
 ) -> Track:
     """The frames of one flight over a map, photos or videos in order, smoothed as a whole; see `frames.track`.
 
-    Of a video one frame every `interval_s` seconds is taken. Raises UsageError for an atlas of photos, AtlasError for
-    an empty one, and what `locate_track` raises.
+    Of a video one frame every `interval_s` seconds is taken. `trust` and `say` are those of `locate`. Raises UsageError
+    for an atlas of photos, AtlasError for an empty one, and what `locate_track` raises.
     """
     if atlas.holds != "tiles":
         raise UsageError(f"{atlas.folder} holds photos; a track is of frames on a map from the air.")
-    rows, calibration, least = _searched(atlas, near, False, min_confidence)
+    rows, calibration, least = _searched(atlas, near, trust is not None and trust.narrows, min_confidence)
     searched = searched_tiles(atlas.run(), rows, camera, precision)
-    return locate_track(
-        shots(paths, interval_s),
+    ledger = Ledger(trust) if trust else None
+    track = locate_track(
+        shots(paths, interval_s, telemetry=trust is not None),
         searched,
         calibration,
         min_confidence=least,
         speed_m_s=speed_m_s,
         interval_s=interval_s,
         moves_m=moves_m,
+        trust=trust,
+        ledger=ledger,
         progress=progress,
     )
+    if ledger and say is not None:
+        say += ledger.told()
+    return track
+
+
+def _trusting(
+    frames: Sequence[Path],
+    searched: Searched,
+    calibration: Calibration | None,
+    min_confidence: float,
+    trust: Trust,
+    say: list[str] | None,
+    progress: Progress | None,
+) -> list[Fix]:
+    """As `locate_frames`, with what is trusted of the frames' own telemetry."""
+    if not len(searched.rows):
+        return locate_frames(frames, searched, calibration, min_confidence, progress)
+    ledger, fixes = Ledger(trust), []
+    for done, shot in enumerate(shots(frames, INTERVAL_S, telemetry=True), start=1):
+        fixes.append(fix_of_shot(shot, searched, calibration, min_confidence, trust, ledger)[0])
+        if progress:
+            progress(done, len(frames))
+    if say is not None:
+        say += ledger.told()
+    return fixes
 
 
 def fix_from(

@@ -57,6 +57,19 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class Metadata:
+    """A photo's metadata as they are written: EXIF values by the tags' names, of its GPS block apart, the bytes of its
+    XMP packet, and its rows and columns as `read_pixels` gives them. What is damaged is left out.
+    """
+
+    exif: dict[str, object]
+    gps: dict[str, object]
+    xmp: bytes
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """A photo known by name; its pixels stay on disk until `read_pixels`.
 
@@ -226,9 +239,7 @@ def is_georeferenced(path: Path) -> bool | None:
 def read_size(path: Path) -> tuple[int, int]:
     """Rows and columns as `read_pixels` will give them, from the file's beginning. Raises PhotoError."""
     with opened(read_bytes(path), str(path), huge=True) as image:
-        # Pillow opens a TIFF as it turns it while loading; with the others that is left to us.
-        turned = image.format != "TIFF" and _orientation(image) >= 5
-        return (image.width, image.height) if turned else (image.height, image.width)
+        return _upright_size(image)
 
 
 def read_capture(source: Path | bytes, name: str | None = None) -> Capture:
@@ -256,6 +267,21 @@ def read_capture(source: Path | bytes, name: str | None = None) -> Capture:
             return Capture(_gps_position(gps), heading_deg, taken_at)
         except DataError as error:
             return Capture(None, heading_deg, taken_at, problem=f"the EXIF position cannot be used: {error}")
+
+
+def read_metadata(source: Path | bytes, name: str | None = None) -> Metadata:
+    """EXIF and XMP as they are written, without decoding pixels. Raises PhotoError for what is no image."""
+    name = name or (str(source) if isinstance(source, Path) else "the photo")
+    data = read_bytes(source) if isinstance(source, Path) else source
+    with opened(data, name, huge=True) as image:
+        rows, columns = _upright_size(image)
+        main = {**_block(image), **_block(image, ExifTags.IFD.Exif)}
+        exif = {ExifTags.TAGS.get(tag, str(tag)): value for tag, value in main.items()}
+        block = _block(image, ExifTags.IFD.GPSInfo)
+        gps = {ExifTags.GPSTAGS.get(tag, str(tag)): value for tag, value in block.items()}
+        packet = image.info.get("xmp", b"")
+        xmp = packet.encode() if isinstance(packet, str) else packet
+        return Metadata(exif, gps, xmp if isinstance(xmp, bytes) else b"", rows, columns)
 
 
 def with_gps(jpeg: bytes, position: Position, heading_deg: float | None = None, taken_at: str | None = None) -> bytes:
@@ -389,15 +415,21 @@ def _parse_exif(image: Image.Image) -> None:
             exif.get_ifd(block)
 
 
-def _exif_values(image: Image.Image, block: int | None = None) -> dict[int, object]:
-    """The values of an EXIF block by tag; those that cannot be written again, or are long, are left out."""
+def _block(image: Image.Image, block: int | None = None) -> dict[int, object]:
+    """The values of an EXIF block by tag; none of a damaged one."""
     try:
         exif = image.getexif()
-        values = dict(exif if block is None else exif.get_ifd(block))
+        return dict(exif if block is None else exif.get_ifd(block))
     except Exception:  # as in `read_capture`
         return {}
+
+
+def _exif_values(image: Image.Image, block: int | None = None) -> dict[int, object]:
+    """The values of an EXIF block by tag; those that cannot be written again, or are long, are left out."""
     return {
-        tag: _as_bytes(value) if block is None else value for tag, value in values.items() if _fits(block, tag, value)
+        tag: _as_bytes(value) if block is None else value
+        for tag, value in _block(image, block).items()
+        if _fits(block, tag, value)
     }
 
 
@@ -438,6 +470,12 @@ def _decoded(image: Image.Image, target: tuple[int, int] | None, huge: bool) -> 
     _load(image, huge)  # before asking for the orientation: Pillow turns TIFFs itself and forgets theirs
     turn = _UPRIGHT.get(_orientation(image))
     return _as_rgb(image if turn is None else image.transpose(turn))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    # Pillow opens a TIFF as it turns it while loading; with the others that is left to us.
+    turned = image.format != "TIFF" and _orientation(image) in _QUARTER_TURNED
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _orientation(image: Image.Image) -> int:

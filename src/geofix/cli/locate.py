@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from geofix.atlas.store import Atlas
     from geofix.frames.looks import Camera
     from geofix.frames.track import Track
+    from geofix.frames.trust import Trust
     from geofix.locate import Near
     from geofix.recipes import Precision
 
@@ -42,6 +43,13 @@ def locate(
     ] = None,
     fov: Annotated[
         float | None, typer.Option(help="Frames on a map: the camera's horizontal field of view, degrees.")
+    ] = None,
+    trust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="altitude,fov,heading=DEG,gps=M,tilt",
+            help="Frames on a map: what is used of their own EXIF and XMP, any of these; nothing by default.",
+        ),
     ] = None,
     track: Annotated[
         bool, typer.Option("--track", help="Frames on a map: one flight, in the order given; smooth it as a whole.")
@@ -75,6 +83,7 @@ def locate(
     from geofix.cli.countries import listed as listed_countries
     from geofix.cli.countries import named_by, write_answers
     from geofix.data.truth import own_positions
+    from geofix.frames.trust import Trust, aimed_positions
     from geofix.heap import keep_freed_memory
     from geofix.locate import Near
     from geofix.reports import exports
@@ -104,8 +113,10 @@ def locate(
         output.finish([*closed, *(PhotoError(fix.error) for fix in named if fix.error)])
         return
     _check_track(track, {"--speed": speed, "--interval": interval, "--picture": picture})
-    camera, circle = camera_of(altitude, fov), Near.parse(near) if near else None
+    trusted = None if trust is None else Trust.parse(trust, altitude, fov)
+    camera, circle = None if trusted else camera_of(altitude, fov), Near.parse(near) if near else None
     chosen = precision_of(precision)
+    said: list[str] = []
     keep_freed_memory()
     paths = _paths(photos, track, closed)
     opened = Atlas.open(atlas)
@@ -116,7 +127,7 @@ def locate(
     if track:
         if night_to_day is not None:
             raise UsageError("--night-to-day is for photos; leave it out.")
-        flown = _flown(paths, opened, circle, camera, min_confidence, chosen, speed, interval)
+        flown = _flown(paths, opened, circle, camera, trusted, said, min_confidence, chosen, speed, interval)
         fixes = list(flown.fixes)
     else:
         day_maker = day_maker_of(night_to_day)
@@ -133,11 +144,19 @@ def locate(
                 camera=camera,
                 named=named,
                 country_prior=country_prior,
+                trust=trusted,
+                say=said,
                 progress=progress,
             )
+    for line in said:
+        output.remark(line)
     if all(fix.error for fix in fixes):
         raise GeofixError(f"None of the {len(fixes)} photos could be read. The first: {fixes[0].error}")
     truth = own_positions([path for path in paths if not _is_video(path)]) if score else {}
+    if trusted is not None and truth:
+        truth = aimed_positions(truth, trusted)
+        if trusted.gps_within_m is not None:
+            output.remark("the scores compare with positions that --trust gps used to narrow the search")
     summary = shown.summary(fixes, truth)
     if flown is not None:
         summary += shown.track_summary(flown, truth)
@@ -165,6 +184,8 @@ def _flown(
     atlas: Atlas,
     near: Near | None,
     camera: Camera | None,
+    trust: Trust | None,
+    say: list[str],
     min_confidence: float | None,
     precision: Precision | None,
     speed_m_s: float | None,
@@ -179,6 +200,8 @@ def _flown(
             atlas,
             near=near,
             camera=camera,
+            trust=trust,
+            say=say,
             min_confidence=min_confidence,
             precision=precision,
             speed_m_s=SPEED_M_S if speed_m_s is None else speed_m_s,

@@ -52,7 +52,7 @@ def page(done: Reproduced, dataset: Dataset, settings: list[str]) -> str:
     started = f"{first.protocol['pretrained']}{f' ({weights})' if weights else ''}"
     changed = f", every recipe with {', '.join(settings)}" if settings else ""
     parts = [
-        published_page(open_paper(PAPER)).rstrip(),
+        published_page(open_paper(PAPER), None).rstrip(),
         "## The same recipes on other photos",
         f"Learned from {photos} photos of {dataset.root.name} (train), tested on {done.tested}{changed}; trunks start "
         f"from {started}. Percent with 95 % intervals that resample groups and trainings. The published numbers are of "

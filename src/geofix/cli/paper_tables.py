@@ -59,11 +59,12 @@ def write_published(out: Path, names: Iterable[str]) -> list[Path]:
     return written
 
 
-def published_page(paper: Paper) -> str:
-    """Every table of a paper in Markdown as it was published, for papers of which nothing is run."""
+def published_page(paper: Paper, problem: str | None = NOT_RUN) -> str:
+    """Every table of a paper in Markdown as it was published, and at every row the `problem` that kept it from being
+    run, if there is one."""
     parts = _head(paper)
     for table in paper.tables:
-        parts += _published_parts(table)
+        parts += _published_parts(table, problem)
     return "\n\n".join(parts) + "\n"
 
 
@@ -182,15 +183,15 @@ def _table_parts(bench: Bench, table: Table, look: Look) -> list[str]:
     return _with_notes(table, lines, notes)
 
 
-def _published_parts(table: Table) -> list[str]:
-    """A table of which nothing is run: as printed, and that it is not run."""
+def _published_parts(table: Table, problem: str | None = NOT_RUN) -> list[str]:
+    """A table of which no row is run by itself: as printed, and why, if that is a problem."""
     published = _datasets(table)
     notes: list[str] = []
     lines = [["row", *(f"published {data}, {_measures(table, 'all')}" for data in published), "notes"]]
     lines.append(["---"] * len(lines[0]))
     for row in table.rows:
         numbers = [_published(row, data) for data in published]
-        lines.append([_named(row), *numbers, _numbered(notes, RowResult(row, problem=NOT_RUN))])
+        lines.append([_named(row), *numbers, _numbered(notes, RowResult(row, problem=problem))])
     return _with_notes(table, lines if table.rows else [], notes)
 
 

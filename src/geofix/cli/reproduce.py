@@ -71,7 +71,7 @@ def reproduce(
         reproduce_paper(open_dataset(data[0]), out, weights, settings or [], seeds)
         return
     if shown:
-        output.remark(f"{', '.join(shown)}: {NOT_RUN}; its page has what was published, and needs no data.")
+        output.remark(f"{', '.join(shown)}: {NOT_RUN}; its page has what was published.")
         rows = [row for row in rows if row.name.split("/")[0] not in shown]
         if not rows:
             output.result("\n".join(str(path) for path in write_published(out, shown)))

@@ -17,9 +17,10 @@ from geofix.errors import PhotoError, UsageError, unknown_name
 from geofix.fixes import Fix, Routing
 from geofix.geography.codes import name_of
 from geofix.models.countries import CountryRun
-from geofix.photos import Photo, read_capture
+from geofix.photos import Photo
 from geofix.recipes import Precision
 from geofix.shapes import ClassRows
+from geofix.telemetry import position_in
 
 Way = Literal["soft", "hard"]
 HEAD_SAYS = 3  # countries listed of each head
@@ -163,8 +164,8 @@ def _doubt(run: CountryRun, routing: Routing, first: dict[str, object], least: f
 
 
 def _carries_position(path: Path) -> bool:
-    """Whether the file says where it was taken."""
+    """Whether the file says where it was taken, in EXIF or XMP."""
     try:
-        return read_capture(path).position is not None
+        return position_in(path).position is not None
     except PhotoError:
         return False

@@ -2,15 +2,16 @@
 
 The state is the cell that the frame's middle lies in. From frame to frame it moves at most so far as the drone flies,
 and with a small chance anywhere, so that the filter finds the way again after it was lost. What a frame says is spread
-over the map as its confidence allows. Forward and backward passes (Rabiner 1989, "A tutorial on hidden Markov models",
-equations 19 to 27) give each frame's place from all frames, the later ones too.
+over the map as its confidence allows; what frames say one after the other is not taken for independent. Forward and
+backward passes (Rabiner 1989, "A tutorial on hidden Markov models", equations 19 to 27) give each frame's place from
+all frames, the later ones too.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,10 @@ _CELLS_A_TILE = 8  # along the side of the smallest tile
 _LOST = 0.01  # the chance, from one frame to the next, of being anywhere
 _WIDTH = 0.25  # of a tile's side: the standard deviation of where its ground may lie
 _DOUBT = 0.02  # of what a frame says, at least, is that it may lie anywhere
+# Learned on tracks of rendered flights by the probability that they give to the truth (docs/log.md, 2026-11-26):
+_AGAIN = 0.8  # the share of wrong frames that claim what frames before them claimed
+_REMEMBERED = 0.9  # of what was claimed before, from one frame to the next
+LEARNED_M = 24.0  # between two frames of these tracks
 
 Cells = Float[np.ndarray, "rows columns"]
 """A probability for each cell of the map, row by row from the south."""
@@ -69,24 +74,64 @@ class Grid:
         return Position(float(lat), float(lon))
 
 
-def observed(grid: Grid, found: Found, latlons: LatLons, sides_m: Metres, confidence: float) -> Cells:
-    """What one frame says of every cell, adding up to 1: round its tiles so much as `confidence` (0..1) is worth, and
-    the rest anywhere. `latlons` (k, 2) and `sides_m` (k,) are those of the k tiles found.
+def claimed(grid: Grid, found: Found, latlons: LatLons, sides_m: Metres) -> Cells | None:
+    """Where one frame claims to lie, adding up to 1: around its tiles. None where it found none on the grid.
+
+    `latlons` (k, 2) and `sides_m` (k,) are those of the k tiles found.
     """
-    anywhere = np.full((grid.rows, grid.columns), 1 / (grid.rows * grid.columns))
-    trust = min(confidence, 1 - _DOUBT)
-    if not len(found.tiles) or trust <= 0:
-        return anywhere
-    weights = found.weights()
+    if not len(found.tiles):
+        return None
     east, north = grid.middles()
-    said = np.zeros_like(anywhere)
-    for (x, y), side_m, weight in zip(grid.points(latlons), sides_m, weights, strict=True):
+    said = np.zeros((grid.rows, grid.columns))
+    for (x, y), side_m, weight in zip(grid.points(latlons), sides_m, found.weights(), strict=True):
         spread = 2 * (_WIDTH * side_m) ** 2
         down, across = np.exp(-((north - y) ** 2) / spread), np.exp(-((east - x) ** 2) / spread)
         total = down.sum() * across.sum()
         if total > 0:
             said += weight / total * np.outer(down, across)
-    return anywhere if not said.sum() else (1 - trust) * anywhere + trust * said / said.sum()
+    return said / said.sum() if said.sum() > 0 else None
+
+
+def believed(
+    claims: Iterable[Cells | None],
+    confidences: Sequence[float],
+    reach_m: Sequence[float],
+    grid: Grid,
+    moves_m: PlanePoints | None = None,
+) -> list[Cells]:
+    """What each of n frames says of every cell, adding up to 1: its claim, so far as its confidence (0..1) goes.
+
+    A frame that is wrong may claim any place, but mostly one that the frames before it claimed: neighbours show much
+    of the same ground and are misled by the same. So a claim that was made before counts for little more than its
+    frame's confidence, where a new one counts for all the places that it rules out. `reach_m` and `moves_m` are those
+    of `smoothed`.
+    """
+    anywhere = np.full((grid.rows, grid.columns), 1 / (grid.rows * grid.columns))
+    spectra, steps, reach_m = _ways(anywhere.shape, reach_m, grid.side_m, moves_m)
+    remembered: Cells = anywhere
+    said = []
+    for number, (claim, confidence, share) in enumerate(
+        zip(claims, confidences, _shares(reach_m, grid.side_m, steps if moves_m is not None else None), strict=True)
+    ):
+        if number:
+            remembered = _moved(remembered, spectra[reach_m[number - 1]], steps[number - 1])
+        trust = min(confidence, 1 - _DOUBT)
+        if claim is None or trust <= 0:
+            said.append(anywhere)
+            continue
+        wrong = _AGAIN * float((claim * remembered).sum()) + (1 - _AGAIN) / anywhere.size
+        said.append(_normal((trust * claim + (1 - trust) * wrong) ** share))
+        remembered = _REMEMBERED * remembered + (1 - _REMEMBERED) * claim
+    return said
+
+
+def _shares(reach_m: Sequence[float], side_m: float, steps: np.ndarray | None) -> np.ndarray:
+    """How much each frame counts (n,), 1 at most: where frames are taken nearer than LEARNED_M to each other, a stretch
+    of that length counts as one frame. A drone flies half of its reach, if its steps (in cells) are not known.
+    """
+    flown_m = np.array(reach_m) / 2 if steps is None else np.hypot(*steps.T) * side_m
+    own_m = (np.append(flown_m, LEARNED_M) + np.insert(flown_m, 0, LEARNED_M)) / 2
+    return np.asarray(np.minimum(1.0, own_m / LEARNED_M))
 
 
 def smoothed(
@@ -101,11 +146,7 @@ def smoothed(
         raise ValueError(f"{len(said)} frames have {len(said) - 1} steps between them, not {len(reach_m)}")
     if not said:
         return []
-    # Beyond the map's diagonal all is within reach, and nothing larger has to be transformed.
-    reach_m = [round(min(reach, side_m * math.hypot(*said[0].shape)), 3) for reach in reach_m]
-    # A flight has few different steps; the same one is transformed once.
-    spectra = {reach: _spectrum(said[0].shape, reach / side_m) for reach in dict.fromkeys(reach_m)}
-    steps = np.zeros((len(reach_m), 2)) if moves_m is None else moves_m / side_m
+    spectra, steps, reach_m = _ways(said[0].shape, reach_m, side_m, moves_m)
     forward = [said[0]]
     for one, reach, step in zip(said[1:], reach_m, steps, strict=True):
         forward.append(_normal(_moved(forward[-1], spectra[reach], step) * one))
@@ -113,6 +154,17 @@ def smoothed(
     for one, reach, step in zip(said[:0:-1], reversed(reach_m), steps[::-1], strict=True):
         backward.append(_normal(_moved(_normal(backward[-1] * one), spectra[reach], -step)))
     return [_normal(ahead * behind) for ahead, behind in zip(forward, reversed(backward), strict=True)]
+
+
+def _ways(
+    shape: tuple[int, ...], reach_m: Sequence[float], side_m: float, moves_m: PlanePoints | None
+) -> tuple[dict[float, np.ndarray], np.ndarray, list[float]]:
+    """The spectrum of each reach, the steps (n - 1, 2) in cells, and the reaches by which the spectra are found."""
+    # Beyond the map's diagonal all is within reach, and nothing larger has to be transformed.
+    reach_m = [round(min(reach, side_m * math.hypot(*shape)), 3) for reach in reach_m]
+    # A flight has few different steps; the same one is transformed once.
+    spectra = {reach: _spectrum(shape, reach / side_m) for reach in dict.fromkeys(reach_m)}
+    return spectra, np.zeros((len(reach_m), 2)) if moves_m is None else moves_m / side_m, reach_m
 
 
 def _moved(cells: Cells, spectrum: np.ndarray, step: np.ndarray) -> Cells:

@@ -119,11 +119,16 @@ def locate_frames(
 
 
 def fix_of(
-    frame: str, pixels: Pixels, searched: Searched, calibration: Calibration | None, min_confidence: float
+    frame: str,
+    pixels: Pixels,
+    searched: Searched,
+    calibration: Calibration | None,
+    min_confidence: float,
+    without: np.ndarray | None = None,
 ) -> tuple[Fix, Found]:
-    """The Fix of one frame, and the tiles that it was made of."""
+    """The Fix of one frame, and the tiles that it was made of; rows `without` are as if they were not there."""
     looks = searched.looks(*pixels.shape[:2])
-    found = searched.found(searched.described(pixels, looks), looks)
+    found = searched.found(searched.described(pixels, looks), looks, without)
     if not len(found.tiles):
         return Fix(frame, reason="can't tell: the map has no tile to compare with"), found
     spot = searched.spot(found)

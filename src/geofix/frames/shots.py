@@ -13,18 +13,22 @@ import numpy as np
 from geofix.errors import MissingExtraError, PhotoError
 from geofix.photos import read_bytes, read_capture, read_pixels
 from geofix.shapes import Pixels
+from geofix.telemetry import Telemetry, read_telemetry
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".ts", ".mts", ".mpg", ".mpeg", ".3gp"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
-    """A frame: its name, its pixels or what is wrong with it, and when it was taken in seconds, if that is known."""
+    """A frame: its name, its pixels or what is wrong with it, when it was taken in seconds, if that is known, and what
+    it says of its taking, if that was asked for.
+    """
 
     name: str
     pixels: Pixels | None
     time_s: float | None
     error: PhotoError | None = None
+    telemetry: Telemetry | None = None
 
 
 def is_video(path: Path) -> bool:
@@ -32,23 +36,25 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
-def shots(paths: Sequence[Path], interval_s: float) -> Iterator[Shot]:
+def shots(paths: Sequence[Path], interval_s: float, telemetry: bool = False) -> Iterator[Shot]:
     """The frames of photos and videos in the order given; of a video one every `interval_s` seconds.
 
-    What cannot be read is a shot with an error. Raises MissingExtraError for a video without PyAV.
+    With `telemetry` photos come with what they say of their taking. What cannot be read is a shot with an error. Raises
+    MissingExtraError for a video without PyAV.
     """
     for path in paths:
         if is_video(path):
             yield from _of_video(path, interval_s)
         else:
-            yield _of_photo(path)
+            yield _of_photo(path, telemetry)
 
 
-def _of_photo(path: Path) -> Shot:
+def _of_photo(path: Path, telemetry: bool) -> Shot:
     try:
         data = read_bytes(path)
         taken_at = read_capture(data, str(path)).taken_at
-        return Shot(str(path), read_pixels(data, str(path)), _seconds(taken_at))
+        said = read_telemetry(data, str(path)) if telemetry else None
+        return Shot(str(path), read_pixels(data, str(path)), _seconds(taken_at), telemetry=said)
     except PhotoError as error:
         return Shot(str(path), None, None, error)
 

@@ -13,9 +13,10 @@ from geofix.atlas.spots import Found, mean_heading_deg
 from geofix.encode import Progress
 from geofix.errors import DataError, UsageError
 from geofix.fixes import Fix
-from geofix.frames.bayes import Grid, Point, observed, point_of, reaches_m, smoothed
-from geofix.frames.locate import Searched, fix_of
+from geofix.frames.bayes import Grid, Point, believed, claimed, point_of, reaches_m, smoothed
+from geofix.frames.locate import Searched
 from geofix.frames.shots import Shot
+from geofix.frames.trust import Ledger, Trust, fix_of_shot
 from geofix.positions import grid_convergence_deg, metres_from
 from geofix.shapes import PlanePoints
 
@@ -45,13 +46,16 @@ def locate_track(
     speed_m_s: float = SPEED_M_S,
     interval_s: float = INTERVAL_S,
     moves_m: PlanePoints | None = None,
+    trust: Trust | None = None,
+    ledger: Ledger | None = None,
     progress: Progress | None = None,
 ) -> Track:
     """Locate the frames of one flight, see `frames.bayes` for how they are smoothed.
 
     `speed_m_s` is how fast the drone flies at most; frames without a time are `interval_s` apart. `moves_m` (n - 1, 2)
-    is odometry, metres east and north from each of n frames to the next: the speed then says how far it may be off. A
-    frame that cannot be read has its `error` set and lies between its neighbours. Smoothed confidence is the
+    is odometry, metres east and north from each of n frames to the next: the speed then says how far it may be off.
+    `trust` is what is used of the frames' own telemetry, `ledger` counts it. A frame that cannot be read has its
+    `error` set and lies between its neighbours. Smoothed confidence is the
     probability within half a tile, given the filter's assumptions; it is not calibrated. Raises DataError where there
     is no frame, or more than can be smoothed on such a map.
     """
@@ -61,32 +65,26 @@ def locate_track(
     latencies_s: list[float] = []
     for done, shot in enumerate(shots, start=1):
         begun = time.perf_counter()
-        if shot.pixels is None:
-            alone.append(Fix(shot.name, reason="the photo could not be read", error=str(shot.error)))
-            found.append(Found.none())
-        else:
-            fix, tiles = fix_of(shot.name, shot.pixels, searched, calibration, min_confidence)
-            alone.append(fix)
-            found.append(tiles)
+        fix, tiles = fix_of_shot(shot, searched, calibration, min_confidence, trust, ledger)
+        alone.append(fix)
+        found.append(tiles)
         latencies_s.append(time.perf_counter() - begun if shot.pixels is not None else 0.0)
         times_s.append(shot.time_s)
         if progress:
             progress(done, done)
     if not any(len(one.tiles) for one in found):
-        first = next((fix.error for fix in alone if fix.error), "no frame was named")
+        first = next((fix.error or fix.reason for fix in alone if fix.error or fix.reason), "no frame was named")
         raise DataError(f"None of the {len(alone)} frames could be located on. The first: {first}")
     sides_m, places = searched.tiles.sides_m, searched.rows.latlons
     grid = Grid.over(places, sides_m, int(searched.tiles.planes[0]) % 100)
     if grid.rows * grid.columns * len(alone) > MOST_TRACK_CELLS:
         most = MOST_TRACK_CELLS // (grid.rows * grid.columns)
         raise DataError(f"{len(alone)} frames are more than can be smoothed on so large a map; give {most} at a time.")
-    said = [
-        observed(grid, one, places[one.tiles], sides_m[one.tiles], fix.confidence)
-        for one, fix in zip(found, alone, strict=True)
-    ]
     reach_m = reaches_m(times_s, speed_m_s, interval_s)
     if moves_m is not None and len(moves_m) != len(reach_m):
         raise UsageError(f"Odometry of {len(moves_m)} steps was given for {len(alone)} frames; one less is expected.")
+    claims = (claimed(grid, one, places[one.tiles], sides_m[one.tiles]) for one in found)
+    said = believed(claims, [fix.confidence for fix in alone], reach_m, grid, moves_m)
     posterior = smoothed(said, reach_m, grid.side_m, moves_m)
     within_m = float(sides_m.min()) / 2
     fixes = [

@@ -45,7 +45,7 @@ from geofix.train import train
 RUNS, PLAN = "runs", "plan.json"
 RECALLS_AT = (1, 5, 10, 20)
 NIGHTS_NEEDED = "It learns from nights: make them with `geofix data night DATA NIGHTS`, then add --nights NIGHTS."
-NOT_RUN = "not run, as nothing in geofix does so yet"
+NOT_RUN = "not run beside papers on places; `geofix reproduce lavinskyi`, alone, trains its recipes"
 _SAID = "said.txt"
 _OF_THE_PAPER = ("backbone", "cut", "global_stages", "image_size", "epochs", "batch_size", "optimizer")
 _BOTH_WAYS = ("drone-satellite", "satellite-drone")
