@@ -18,6 +18,7 @@ from geofix.frames.locate import locate_frames, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.shots import shots
 from geofix.frames.track import INTERVAL_S, SPEED_M_S, Track, locate_track
+from geofix.frames.verify import Verifier
 from geofix.night.translators import Translator
 from geofix.photos import Photo
 from geofix.positions import Position
@@ -60,27 +61,31 @@ def locate(
     precision: Precision | None = None,
     night_to_day: Translator | None = None,
     camera: Camera | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
 
     Where the atlas holds tiles of maps, photos are frames from the air that look straight down: the position is that of
     the ground in the frame's middle, the heading that of its upper edge, and what is known of the `camera` tells how
-    wide the frame is on the ground.
+    wide the frame is on the ground. With `verify` the likeliest places are compared with the map itself, by local
+    features (see `frames.verify`); the maps must then lie where they were indexed.
 
     With `near` only the atlas's photos in that circle are searched, with `night_to_day` every photo is translated
     before it is looked at; either way confidence is not calibrated. Where the evidence is weaker than `min_confidence`
     (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was calibrated) the Fix has no position and says
     why. Raises AtlasError for an empty or damaged atlas.
     """
-    rows, calibration, least = _searched(atlas, near, night_to_day is not None, min_confidence)
+    rows, calibration, least = _searched(atlas, near, night_to_day is not None, min_confidence, verify)
     if atlas.holds == "tiles":
         if night_to_day:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and photos from the air are not made into days.")
-        searched = searched_tiles(atlas.run(), rows, camera, precision)
+        searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas) if verify else None)
         return locate_frames(photos, searched, calibration, least, progress)
     if camera:
         raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
+    if verify:
+        raise UsageError(f"{atlas.folder} holds photos; places are verified on maps from the air only.")
     asked = [Photo(str(path), path) for path in photos]
     encoded = encode(atlas.run(), asked, precision=precision, translator=night_to_day, progress=progress)
     fixes: list[Fix] = [Fix(str(path)) for path in photos]
@@ -101,6 +106,7 @@ def locate_flight(
     *,
     near: Near | None = None,
     camera: Camera | None = None,
+    verify: bool = False,
     min_confidence: float | None = None,
     precision: Precision | None = None,
     speed_m_s: float = SPEED_M_S,
@@ -110,13 +116,14 @@ def locate_flight(
 ) -> Track:
     """The frames of one flight over a map, photos or videos in order, smoothed as a whole; see `frames.track`.
 
-    Of a video one frame every `interval_s` seconds is taken. Raises UsageError for an atlas of photos, AtlasError for
-    an empty one, and what `locate_track` raises.
+    With `verify` each frame's likeliest places are compared with the map itself, as by `locate`. Of a video one frame
+    every `interval_s` seconds is taken. Raises UsageError for an atlas of photos, AtlasError for an empty one, and what
+    `locate_track` raises.
     """
     if atlas.holds != "tiles":
         raise UsageError(f"{atlas.folder} holds photos; a track is of frames on a map from the air.")
-    rows, calibration, least = _searched(atlas, near, False, min_confidence)
-    searched = searched_tiles(atlas.run(), rows, camera, precision)
+    rows, calibration, least = _searched(atlas, near, False, min_confidence, verify)
+    searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas) if verify else None)
     return locate_track(
         shots(paths, interval_s),
         searched,
@@ -162,7 +169,7 @@ def fix_from(
 
 
 def _searched(
-    atlas: Atlas, near: Near | None, changed: bool, min_confidence: float | None
+    atlas: Atlas, near: Near | None, changed: bool, min_confidence: float | None, verify: bool
 ) -> tuple[Rows, Calibration | None, float]:
     """The rows to search, the calibration that holds for them, and the least confidence of an answer."""
     if min_confidence is not None and not 0 <= min_confidence <= 1:
@@ -174,7 +181,7 @@ def _searched(
     rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
     # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
     # And what was learned on photos as they are does not hold for pictures made of them.
-    calibration = None if near or changed else atlas.calibration
+    calibration = None if near or changed else atlas.calibration_of(verify)
     if min_confidence is None:
         min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     return rows, calibration, min_confidence

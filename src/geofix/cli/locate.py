@@ -36,6 +36,12 @@ def locate(
     interval: Annotated[
         float | None, typer.Option(help="--track: seconds between frames of a video, or that have no time; 1.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Frames on a map: compare the 8 likeliest places with the map, by local features."
+        ),
+    ] = False,
     min_confidence: Annotated[
         float | None, typer.Option(help="Below this confidence (0 to 1) the answer is: can't tell.")
     ] = None,
@@ -76,7 +82,7 @@ def locate(
     if track:
         if night_to_day is not None:
             raise UsageError("--night-to-day is for photos; leave it out.")
-        flown = _flown(paths, opened, circle, camera, min_confidence, chosen, speed, interval)
+        flown = _flown(paths, opened, circle, camera, verify, min_confidence, chosen, speed, interval)
         fixes = list(flown.fixes)
     else:
         day_maker = day_maker_of(night_to_day)
@@ -91,6 +97,7 @@ def locate(
                 precision=chosen,
                 night_to_day=day_maker,
                 camera=camera,
+                verify=verify,
                 progress=progress,
             )
     if all(fix.error for fix in fixes):
@@ -121,6 +128,7 @@ def _flown(
     atlas: Atlas,
     near: Near | None,
     camera: Camera | None,
+    verify: bool,
     min_confidence: float | None,
     precision: Precision | None,
     speed_m_s: float | None,
@@ -135,6 +143,7 @@ def _flown(
             atlas,
             near=near,
             camera=camera,
+            verify=verify,
             min_confidence=min_confidence,
             precision=precision,
             speed_m_s=SPEED_M_S if speed_m_s is None else speed_m_s,
