@@ -70,7 +70,7 @@ def lock(_: list[str]) -> int:
     """Resolve anew, with hashes for every platform and without any index address."""
     install_uv()
     wanted = [f"--{flag}" for flag in ("universal", "generate-hashes", "no-emit-index-url", "no-header", "upgrade")]
-    extras = [part for name in ("dev", "heic", "maps", "video") for part in ("--extra", name)]
+    extras = [part for name in ("dev", "heic", "maps", "verify", "video") for part in ("--extra", name)]
     return run([*uv(), "pip", "compile", "-q", PROJECT.name, *extras, *wanted, "-o", LOCK.name])
 
 

@@ -5,10 +5,14 @@ elsewhere   frames of another town: how many are told apart, at the threshold th
             and at the confidence from which `geofix locate` answers
 track       each frame alone, smoothed, and smoothed with ten frames in the middle replaced by ones of another town
 
-python benchmarks/flights.py FLIGHT ... --encoder RUN [--scales M,M] [--learn FILE.json]
+python benchmarks/flights.py FLIGHT ... --encoder RUN [--verify] [--towns SEED:PLACES,...] [--scales M,M]
+    [--table FILE.csv] [--learn FILE.json]
 
-FLIGHT is a folder of `geofix data world FLIGHT --kind flight`. --learn learns confidence and radius on these flights
-and writes them beside the encoder, for `geofix index` to take over; without it those that lie there are used.
+FLIGHT is a folder of `geofix data world FLIGHT --kind flight`. --verify asks everything a second time with places that
+are verified on the map. --towns says which towns were flown over, in the flights' order, and tells frames over streets
+from those over fields, 60 m and more from any house. --learn learns confidence and radius on these flights (with
+--verify those of verified answers) and writes them beside the encoder, for `geofix index` to take over; without it
+those that lie there are used.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import csv
 import json
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,22 +30,27 @@ from typing import NamedTuple
 import numpy as np
 
 from geofix.atlas.calibration import Calibration
+from geofix.atlas.spots import Found
 from geofix.atlas.store import Atlas
 from geofix.files import write_json
 from geofix.fixes import Fix
 from geofix.frames.calibrate import Asked, ask, learned_on
-from geofix.frames.locate import Searched, fix_of, searched_tiles
+from geofix.frames.locate import Searched, fix_by_tiles, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.shots import shots
 from geofix.frames.track import locate_track, middle_and_slowest
+from geofix.frames.verify import Verifier
 from geofix.heap import keep_freed_memory
 from geofix.index_maps import index_maps
 from geofix.locate import MIN_CONFIDENCE, MIN_UNCALIBRATED
 from geofix.models.runs import Run, load_run
 from geofix.photos import Photo, read_pixels
-from geofix.positions import Position
+from geofix.positions import Position, latlons, project
+from geofix.world.geometry.town import ORIGIN, build_town
 
 LOST = slice(25, 35)  # frames of a track that are replaced
+FIELDS_M = 60.0  # from the nearest house
+OTHER_TOWN, FAR = 100_000, Position(ORIGIN.lat + 0.5, ORIGIN.lon)  # see world.writers.flight
 INTERVAL_S = 2.0  # between the frames of a rendered track
 
 
@@ -68,13 +78,36 @@ def read(flight: Path, folder: str) -> list[Frame]:
     ]
 
 
-def located(run: Run, atlas: Atlas, frames: list[Frame], known: bool, calibration: Calibration | None) -> list[Fix]:
-    """A Fix for every frame, whatever its confidence."""
+def found_on(run: Run, atlas: Atlas, frames: list[Frame], known: bool) -> list[Found]:
+    """The tiles that each frame resembles; what takes longest, and the same with and without verification."""
     searched = searched_tiles(run, atlas.rows)
-    return [
-        fix_of(str(frame.path), read_pixels(frame.path), seen_by(searched, frame, known), calibration, 0.0)[0]
-        for frame in frames
-    ]
+    found = []
+    for frame in frames:
+        one, pixels = seen_by(searched, frame, known), read_pixels(frame.path)
+        looks = one.looks(*pixels.shape[:2])
+        found.append(one.found(one.described(pixels, looks), looks))
+    return found
+
+
+def located(
+    run: Run,
+    atlas: Atlas,
+    frames: list[Frame],
+    found: list[Found],
+    known: bool,
+    calibration: Calibration | None,
+    verifier: Verifier | None,
+) -> tuple[list[Fix], list[float]]:
+    """A Fix for every frame, whatever its confidence, and the processor's seconds that it took beyond `found`."""
+    searched = replace(searched_tiles(run, atlas.rows), verifier=verifier)
+    fixes, seconds = [], []
+    for frame, tiles in zip(frames, found, strict=True):
+        pixels = read_pixels(frame.path)
+        begun = time.process_time()
+        one = seen_by(searched, frame, known)
+        fixes.append(fix_by_tiles(str(frame.path), pixels, tiles, one, calibration, 0.0)[0])
+        seconds.append(time.process_time() - begun)
+    return fixes, seconds
 
 
 def seen_by(searched: Searched, frame: Frame, known: bool) -> Searched:
@@ -93,61 +126,128 @@ def percent(share: float, count: int) -> str:
     return f"{100 * share:.0f} ± {196 * np.sqrt(share * (1 - share) / max(1, count)):.0f} %"
 
 
-def learn(run: Run, atlases: dict[Path, Atlas]) -> Calibration:
+def learn(run: Run, atlases: dict[Path, Atlas], verify: bool) -> Calibration:
     """On the frames of all flights, with and without a known camera."""
     parts: list[Asked] = []
     for flight, atlas in atlases.items():
-        searched = searched_tiles(run, atlas.rows)
+        searched = searched_tiles(run, atlas.rows, verifier=Verifier.of(atlas) if verify else None)
         for known in (False, True):
             for frame in read(flight, "frames"):
                 parts.append(ask(seen_by(searched, frame, known), [Photo(frame.path.name, frame.path, frame.position)]))
     joined = Asked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     finest_m = min(float(atlas.rows.tiles.sides_m.min()) for atlas in atlases.values() if atlas.rows.tiles is not None)
-    learned = learned_on(joined, finest_m, f"rendered frames over {len(atlases)} towns")
+    learned = learned_on(joined, finest_m, f"rendered frames over {len(atlases)} towns", verified=verify)
     assert learned is not None, "too few frames were located"
     return learned
 
 
-def report(run: Run, flight: Path, atlas: Atlas, calibration: Calibration | None) -> None:
-    """One flight, in lines."""
+def report(run: Run, flight: Path, atlas: Atlas, verify: bool, town: tuple[int, int] | None) -> list[dict[str, object]]:
+    """One flight, in lines; returns a row for every frame."""
     frames, strangers = read(flight, "frames"), read(flight, "elsewhere")
     print(f"## {flight}: {atlas.count()} tiles, {len(frames)} frames, {len(strangers)} of another town")
+    houses_m = (
+        [np.zeros(len(part)) for part in (frames, strangers)] if town is None else to_houses(*town, frames, strangers)
+    )
+    rows: list[dict[str, object]] = []
     for known in (False, True):
-        fixes, others = (located(run, atlas, part, known, calibration) for part in (frames, strangers))
-        away_m = errors_m(fixes, frames)
-        right = away_m < 25
-        turned = [
-            abs(((fix.heading_deg or 0.0) - one.heading_deg + 180) % 360 - 180)
-            for fix, one, good in zip(fixes, frames, right, strict=True)
-            if good
-        ]
-        print(
-            f"camera {'known' if known else 'unknown'}: median error {np.median(away_m):.1f} m; within 25 m "
-            f"{percent(float(right.mean()), len(right))}; heading {np.median(turned) if turned else np.nan:.1f} degrees"
-        )
-        sure = np.array([fix.confidence for fix in fixes])
-        missing = calibration.least if calibration and calibration.least is not None else float(np.quantile(sure, 0.05))
-        for name, least in (("5 % missed", missing), ("confidence 0.5", MIN_CONFIDENCE)):
-            told = sure >= least
-            inside = away_m[told] <= np.array([fix.radius_m for fix in fixes])[told]
-            line = [
-                f"  threshold {name}: not told {percent(float((~told).mean()), len(told))}",
-                f"another town not told {percent(np.mean([fix.confidence < least for fix in others]), len(others))}",
-                f"of those told within 25 m {percent(float(right[told].mean()), int(told.sum()))}",
-                f"within the radius {percent(float(inside.mean()), int(told.sum()))}",
-                f"median radius {np.median([fix.radius_m for fix, one in zip(fixes, told, strict=True) if one]):.0f} m",
-            ]
-            print("; ".join(line))
+        tiles = [found_on(run, atlas, part, known) for part in (frames, strangers)]
+        for verifier in (None, Verifier.of(atlas)) if verify else (None,):
+            calibration = atlas.calibration_of(verifier is not None)
+            (fixes, seconds), (others, more) = (
+                located(run, atlas, part, found, known, calibration, verifier)
+                for part, found in zip((frames, strangers), tiles, strict=True)
+            )
+            kind = f"camera {'known' if known else 'unknown'}, {'verified' if verifier else 'by tiles'}"
+            print(f"{kind}: {1000 * np.mean(seconds + more):.0f} ms a frame beyond its looks, of one core")
+            answered(fixes, others, frames, houses_m, calibration, town is not None)
+            about = {"flight": flight.name, "known": known, "verified": verifier is not None}
+            rows += [{**about, **row} for row in listed("frames", fixes, frames, houses_m[0])]
+            rows += [{**about, **row} for row in listed("elsewhere", others, strangers, houses_m[1])]
     track = read(flight, "track")
     if track:
-        tracked(run, atlas, track, strangers, calibration)
+        for verifier in (None, Verifier.of(atlas)) if verify else (None,):
+            tracked(run, atlas, track, strangers, verifier)
+    return rows
 
 
-def tracked(
-    run: Run, atlas: Atlas, track: list[Frame], strangers: list[Frame], calibration: Calibration | None
+def listed(folder: str, fixes: list[Fix], frames: list[Frame], houses_m: np.ndarray) -> list[dict[str, object]]:
+    """A row for every frame."""
+    return [
+        {
+            "folder": folder,
+            "frame": frame.path.name,
+            "house_m": house_m,
+            "confidence": fix.confidence,
+            "error_m": away_m,
+            "radius_m": fix.radius_m,
+        }
+        for fix, frame, away_m, house_m in zip(fixes, frames, errors_m(fixes, frames), houses_m, strict=True)
+    ]
+
+
+def answered(
+    fixes: list[Fix],
+    others: list[Fix],
+    frames: list[Frame],
+    houses_m: list[np.ndarray],
+    calibration: Calibration | None,
+    split: bool,
 ) -> None:
+    """How frames on the map were located, and ones of another town told apart: all, over streets, over fields."""
+    away_m = errors_m(fixes, frames)
+    right = away_m < 25
+    turned = np.array(
+        [
+            abs(((fix.heading_deg or 0.0) - one.heading_deg + 180) % 360 - 180)
+            for fix, one in zip(fixes, frames, strict=True)
+        ]
+    )
+    sure, strange = (np.array([fix.confidence for fix in part]) for part in (fixes, others))
+    radius_m = np.array([fix.radius_m for fix in fixes])
+    groups = {"all": [np.ones(len(part), dtype=bool) for part in houses_m]}
+    if split:
+        groups["streets"] = [part < FIELDS_M for part in houses_m]
+        groups["fields"] = [part >= FIELDS_M for part in houses_m]
+    for name, (here, there) in groups.items():
+        good = here & right
+        line = [
+            f"  {name}: {here.sum()} frames and {there.sum()} of another town",
+            f"median error {np.median(away_m[here]):.1f} m",
+            f"within 25 m {percent(float(right[here].mean()), int(here.sum()))}",
+            f"of these median error {np.median(away_m[good]):.2f} m, heading {np.median(turned[good]):.2f} degrees",
+        ]
+        print("; ".join(line))
+        missing = calibration.least if calibration and calibration.least is not None else float(np.quantile(sure, 0.05))
+        own = float(np.quantile(sure[here], 0.05))
+        for kind, least in (("5 % missed", missing), ("5 % of these missed", own), ("confidence 0.5", MIN_CONFIDENCE)):
+            told = here & (sure >= least)
+            inside = away_m[told] <= radius_m[told]
+            line = [
+                f"    {kind}: not told {percent(float((~told)[here].mean()), int(here.sum()))}",
+                f"another town not told {percent(float((strange[there] < least).mean()), int(there.sum()))}",
+                f"of those told within 25 m {percent(float(right[told].mean()), int(told.sum()))}",
+                f"within the radius {percent(float(inside.mean()), int(told.sum()))}",
+                f"median radius {np.median(radius_m[told]):.0f} m",
+            ]
+            print("; ".join(line))
+
+
+def to_houses(seed: int, places: int, frames: list[Frame], strangers: list[Frame]) -> list[np.ndarray]:
+    """From the middle of each frame to the nearest house of its town, in metres."""
+    towns = build_town(places, seed), build_town(places, seed + OTHER_TOWN, origin=FAR)
+    apart = []
+    for town, part in zip(towns, (frames, strangers), strict=True):
+        corners = town.walls.lines.reshape(-1, 2)
+        points = project(latlons([one.position for one in part]), town.zone, town.north)
+        near = [np.hypot(*(corners - point).T).min() for point in points]
+        apart.append(np.array(near))
+    return apart
+
+
+def tracked(run: Run, atlas: Atlas, track: list[Frame], strangers: list[Frame], verifier: Verifier | None) -> None:
     """A track alone, smoothed, and with frames in its middle that show another town."""
-    searched = searched_tiles(run, atlas.rows, track[0].camera)
+    searched = searched_tiles(run, atlas.rows, track[0].camera, verifier=verifier)
+    calibration = atlas.calibration_of(verifier is not None)
     least = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     lost = [one.path for one in track]
     lost[LOST] = [one.path for one in strangers[LOST]]
@@ -168,7 +268,8 @@ def tracked(
                 after = away_m[LOST.stop : LOST.stop + 3]
                 line.append("errors of the first frames after them: " + ", ".join(f"{one:.0f} m" for one in after))
         middle_s, slowest_s = middle_and_slowest(flown.latencies_s)
-        print(f"{name}: {'; '.join(line)}; {1000 * middle_s:.0f} ms a frame, 95 % within {1000 * slowest_s:.0f} ms")
+        kind = f"{name}{', verified' if verifier else ''}"
+        print(f"{kind}: {'; '.join(line)}; {1000 * middle_s:.0f} ms a frame, 95 % within {1000 * slowest_s:.0f} ms")
 
 
 def main() -> None:
@@ -177,6 +278,9 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--scales", default=None, help="sides of tiles in metres; by default the map's")
     parser.add_argument("--atlases", type=Path, default=None, help="where atlases are kept; a temporary folder")
+    parser.add_argument("--verify", action="store_true", help="also with places that are verified on the map")
+    parser.add_argument("--towns", default=None, help="SEED:PLACES of each flight's town")
+    parser.add_argument("--table", type=Path, default=None, help="write a row for every frame")
     parser.add_argument("--learn", type=Path, default=None, help="learn confidence and radius and write them here")
     chosen = parser.parse_args()
     keep_freed_memory()
@@ -189,12 +293,21 @@ def main() -> None:
             for flight in chosen.flights
         }
         if chosen.learn:
-            learned = learn(run, atlases)
+            learned = learn(run, atlases, chosen.verify)
             write_json(chosen.learn, learned.to_dict())
             print(json.dumps(learned.to_dict()))
             return
-        for flight, atlas in atlases.items():
-            report(run, flight, atlas, atlas.calibration)
+        towns = [None] * len(atlases)
+        if chosen.towns:
+            towns = [tuple(int(part) for part in town.split(":")) for town in chosen.towns.split(",")]
+        rows = []
+        for (flight, atlas), town in zip(atlases.items(), towns, strict=True):
+            rows += report(run, flight, atlas, chosen.verify, town)
+        if chosen.table:
+            with chosen.table.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                writer.writerows(rows)
 
 
 if __name__ == "__main__":

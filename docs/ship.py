@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from geofix.files import write_atomically
-from geofix.index_maps import FRAMES
+from geofix.index_maps import FRAMES, VERIFIED_FRAMES
 from geofix.models.runs import PREPROCESS, RECIPE, WEIGHTS, load_run, weights_file
 
 SHIPPED = Path(__file__).parents[1] / "src" / "geofix" / "models" / "shipped"
@@ -25,7 +25,8 @@ def main() -> None:
     # Half precision halves the file; tests/test_shipped.py holds the recall it must keep.
     write_atomically(folder / WEIGHTS, weights_file(run.encoder, torch.float16))
     # What was learned on frames holds for the weights it was learned with; it is learned anew on these.
-    (folder / FRAMES).unlink(missing_ok=True)
+    for name in (FRAMES, VERIFIED_FRAMES):
+        (folder / name).unlink(missing_ok=True)
     print(f"{folder}: {(folder / WEIGHTS).stat().st_size / 1e6:.1f} MB, {load_run(folder).name}")  # noqa: T201
 
 

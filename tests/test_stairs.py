@@ -59,6 +59,7 @@ DOORS = {
     "rich": {"cli/output.py"},
     "rasterio": {"world/writers/orthophoto.py", "data/maps/geotiff.py"},
     "av": {"frames/shots.py"},
+    "cv2": {"frames/local_features.py"},
     "shapely": {"geography/borders.py"},
     "s2cell": {"geography/cells.py"},
 }

@@ -15,6 +15,7 @@ from geofix.files import absolute
 from geofix.frames.calibrate import ask, learned_on
 from geofix.frames.locate import searched_tiles
 from geofix.frames.looks import Camera
+from geofix.frames.verify import Verifier
 from geofix.photos import Photo
 from geofix.positions import geodesic_m, latlons, within_m
 from geofix.recipes import Precision
@@ -50,13 +51,15 @@ def on_photos(
     photos: Sequence[Photo],
     *,
     camera: Camera | None = None,
+    verify: bool = False,
     precision: Precision | None = None,
     progress: Progress | None = None,
     errors: list[PhotoError] | None = None,
 ) -> Calibration:
     """The calibration of an atlas on other photos with known positions, like those it will be asked about.
 
-    Of an atlas of map tiles photos are frames, taken by the `camera` if one is given.
+    Of an atlas of map tiles photos are frames, taken by the `camera` if one is given; with `verify` it is that of
+    answers which are verified on the map.
 
     One error for each photo that could not be used is appended to `errors`. Raises DataError when they are too
     few, or when all or none of them are found, so that nothing can be learned; AtlasError for an empty atlas.
@@ -67,9 +70,11 @@ def on_photos(
             f"{atlas.folder} holds no {atlas.holds}; fill it with `geofix index PHOTOS --atlas {atlas.folder}`."
         )
     if atlas.holds == "tiles":
-        return _on_frames(atlas, photos, camera, precision, progress, errors)
+        return _on_frames(atlas, photos, camera, verify, precision, progress, errors)
     if camera:
         raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
+    if verify:
+        raise UsageError(f"{atlas.folder} holds photos; places are verified on maps from the air only.")
     inside = atlas.known()
     known = [photo for photo in photos if photo.position is not None and str(absolute(photo.path)) not in inside]
     encoded = encode(atlas.run(), known, precision=precision, progress=progress)
@@ -95,15 +100,17 @@ def _on_frames(
     atlas: Atlas,
     frames: Sequence[Photo],
     camera: Camera | None,
+    verify: bool,
     precision: Precision | None,
     progress: Progress | None,
     errors: list[PhotoError] | None,
 ) -> Calibration:
-    searched = searched_tiles(atlas.run(), atlas.rows, camera, precision)
+    verifier = Verifier.of(atlas) if verify else None
+    searched = searched_tiles(atlas.run(), atlas.rows, camera, precision, verifier)
     asked = ask(searched, frames, progress=progress, errors=errors)
     if errors is not None:
         errors += [PhotoError(f"{one.name} has no position in its name or EXIF.") for one in frames if not one.position]
-    learned = learned_on(asked, float(searched.tiles.sides_m.min()), "frames with known positions")
+    learned = learned_on(asked, float(searched.tiles.sides_m.min()), "frames with known positions", verified=verify)
     if learned is None:
         raise DataError(
             f"{len(asked.errors_m)} of {len(frames)} frames have a position on the map, and too few of them were "

@@ -25,7 +25,9 @@ from geofix.transforms import views
 # Of one tile and the next: whatever a frame shows, a tile lies within an eighth of its side. With half, and so within a
 # quarter, frames of streets that look alike are found a third as often (docs/maps.md).
 OVERLAP = 0.75
-FRAMES = "frames.json"  # beside an encoder's weights: see benchmarks/flights.py --learn
+# Beside an encoder's weights, what was learned on frames that were not verified, and that were: see
+# benchmarks/flights.py --learn.
+FRAMES, VERIFIED_FRAMES = "frames.json", "frames-verified.json"
 SCALES, SCALE_STEP = 3, 1.5  # by default: how many, and from one to the next
 MOST_AT_FIRST = 60_000  # tiles at the smallest scale, where none are named
 COMMIT_TILES = 256  # tiles between two commits: what a kill can cost
@@ -112,8 +114,9 @@ def index_maps(
         raise DataError(f"None of the {len(wanted)} tiles could be indexed. The first: {errors[0]}")
     if added or gone:
         atlas.compact(keep_history=True)
-    if atlas.calibration is None:
-        atlas.set_calibration(frames_calibration(run))
+    for verified in (False, True):
+        if atlas.calibration_of(verified) is None:
+            atlas.set_calibration(frames_calibration(run, verified), verified=verified)
     empty = sum(tiling.skipped for _, tiling in plans)
     return Tiled(atlas, added, len(wanted) - len(fresh), len(gone), empty, tuple(errors))
 
@@ -132,9 +135,11 @@ def own_scales(aerial: AerialMap, size_px: int, overlap: float) -> tuple[float, 
     return tuple(scale for scale in scales if scale <= shorter) or (float(f"{shorter:.2g}"),)
 
 
-def frames_calibration(run: Run) -> Calibration | None:
-    """What the encoder's evidence deserved on frames that it was tried on, if that lies beside its weights."""
-    file = run.folder / FRAMES
+def frames_calibration(run: Run, verified: bool = False) -> Calibration | None:
+    """What the encoder's evidence deserved on frames that it was tried on, if that lies beside its weights; for answers
+    that were not verified on the map, or that were.
+    """
+    file = run.folder / (VERIFIED_FRAMES if verified else FRAMES)
     if not is_file(file):
         return None
     try:

@@ -20,6 +20,7 @@ from geofix.frames.looks import Camera
 from geofix.frames.shots import shots
 from geofix.frames.track import INTERVAL_S, SPEED_M_S, Track, locate_track
 from geofix.frames.trust import Ledger, Trust, fix_of_shot
+from geofix.frames.verify import Verifier
 from geofix.geography.countries import countries_at
 from geofix.night.translators import Translator
 from geofix.photos import Photo
@@ -68,6 +69,7 @@ def locate(
     country_prior: float | None = None,
     trust: Trust | None = None,
     say: list[str] | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order; a photo that cannot be read has its `error` set.
@@ -76,6 +78,8 @@ def locate(
     the ground in the frame's middle, the heading that of its upper edge, and what is known of the `camera` tells how
     wide the frame is on the ground. `trust` is what is used of the frames' own telemetry, nothing by default; what that
     came to is appended to `say` in sentences. Headings and positions that are trusted leave confidence uncalibrated.
+    With `verify` the likeliest places are compared with the map itself, by local features (see `frames.verify`); the
+    maps must then lie where they were indexed.
 
     `named` are what `locate_countries` said of the same photos: scene and countries go into the Fixes, and with a
     `country_prior` (0..1) each photo is searched only among those of the likeliest countries, as many as it takes for
@@ -88,13 +92,13 @@ def locate(
     """
     _check_prior(country_prior, named, len(photos))
     changed = night_to_day is not None or country_prior is not None or (trust is not None and trust.narrows)
-    rows, calibration, least = _searched(atlas, near, changed, min_confidence)
+    rows, calibration, least = _searched(atlas, near, changed, min_confidence, verify)
     if atlas.holds == "tiles":
         if night_to_day:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and photos from the air are not made into days.")
         if named:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and countries are named of photos from the ground.")
-        searched = searched_tiles(atlas.run(), rows, camera, precision)
+        searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas) if verify else None)
         if trust is not None:
             return _trusting(photos, searched, calibration, least, trust, say, progress)
         return locate_frames(photos, searched, calibration, least, progress)
@@ -102,6 +106,8 @@ def locate(
         raise UsageError(f"{atlas.folder} holds photos; --trust helps with frames on maps from the air only.")
     if camera:
         raise UsageError(f"{atlas.folder} holds photos; altitude and field of view help on maps from the air only.")
+    if verify:
+        raise UsageError(f"{atlas.folder} holds photos; places are verified on maps from the air only.")
     asked = [Photo(str(path), path) for path in photos]
     encoded = encode(atlas.run(), asked, precision=precision, translator=night_to_day, progress=progress)
     fixes: list[Fix] = [Fix(str(path)) for path in photos]
@@ -157,6 +163,7 @@ def locate_flight(
     *,
     near: Near | None = None,
     camera: Camera | None = None,
+    verify: bool = False,
     min_confidence: float | None = None,
     precision: Precision | None = None,
     speed_m_s: float = SPEED_M_S,
@@ -168,13 +175,14 @@ def locate_flight(
 ) -> Track:
     """The frames of one flight over a map, photos or videos in order, smoothed as a whole; see `frames.track`.
 
-    Of a video one frame every `interval_s` seconds is taken. `trust` and `say` are those of `locate`. Raises UsageError
-    for an atlas of photos, AtlasError for an empty one, and what `locate_track` raises.
+    With `verify` each frame's likeliest places are compared with the map itself, as by `locate`. Of a video one frame
+    every `interval_s` seconds is taken. `trust` and `say` are those of `locate`. Raises UsageError for an atlas of
+    photos, AtlasError for an empty one, and what `locate_track` raises.
     """
     if atlas.holds != "tiles":
         raise UsageError(f"{atlas.folder} holds photos; a track is of frames on a map from the air.")
-    rows, calibration, least = _searched(atlas, near, trust is not None and trust.narrows, min_confidence)
-    searched = searched_tiles(atlas.run(), rows, camera, precision)
+    rows, calibration, least = _searched(atlas, near, trust is not None and trust.narrows, min_confidence, verify)
+    searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas) if verify else None)
     ledger = Ledger(trust) if trust else None
     track = locate_track(
         shots(paths, interval_s, telemetry=trust is not None),
@@ -248,7 +256,7 @@ def fix_from(
 
 
 def _searched(
-    atlas: Atlas, near: Near | None, changed: bool, min_confidence: float | None
+    atlas: Atlas, near: Near | None, changed: bool, min_confidence: float | None, verify: bool
 ) -> tuple[Rows, Calibration | None, float]:
     """The rows to search, the calibration that holds for them, and the least confidence of an answer."""
     if min_confidence is not None and not 0 <= min_confidence <= 1:
@@ -260,7 +268,7 @@ def _searched(
     rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
     # What was learned on the whole atlas does not hold in a circle, where fewer spots compete.
     # And what was learned on photos as they are does not hold for pictures made of them.
-    calibration = None if near or changed else atlas.calibration
+    calibration = None if near or changed else atlas.calibration_of(verify)
     if min_confidence is None:
         min_confidence = MIN_CONFIDENCE if calibration else MIN_UNCALIBRATED
     return rows, calibration, min_confidence

@@ -12,13 +12,15 @@ import numpy as np
 
 from geofix.atlas.consensus import SHARPNESS, weighted_quantile, weights_of
 from geofix.positions import Position, metres_from, project, unproject
-from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours
+from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours, PlanePoints
 
 TILES = 40  # how many of the most alike take part
 PER_LOOK = 8  # tiles that one look can bring
 _LINK = 0.75  # of a tile's side: tiles whose middles are this near show much of the same ground
 _SAME_HEADING_DEG = 35.0
+PLACES = 24  # spots of one frame that are compared with the map itself, where that is asked for
 METHOD = f"spot of {TILES} tiles, {PER_LOOK} a look, link {_LINK:g}, sharpness {SHARPNESS:g}"
+VERIFIED_METHOD = f"{METHOD}; best of {PLACES} by local features, first kind"  # see frames.verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,10 @@ class Found:
     def none(cls) -> Found:
         """No tile at all."""
         return cls(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), np.empty(0))
+
+    def take(self, numbers: np.ndarray) -> Found:
+        """Some of them, by number."""
+        return Found(self.tiles[numbers], self.distances[numbers], self.headings_deg[numbers])
 
     def weights(self) -> np.ndarray:
         """From 1 at the best to exp(-6) at the last, whatever the encoder's scale (k,)."""
@@ -85,18 +91,45 @@ def spot_of(found: Found, places: LatLons, sides_m: Metres, zone: int) -> Spot:
 
     Tiles far outside of that zone are far away from it all the same.
     """
+    return spots_of(found, places, sides_m, zone, 1)[0]
+
+
+def spots_of(found: Found, places: LatLons, sides_m: Metres, zone: int, most: int) -> list[Spot]:
+    """The spot as `spot_of` has it, then the one that most weight speaks for among tiles that lie in none so far, and
+    so on: at most so many. Of all but the first `lead` may be below 0.
+    """
     weights = found.weights()
     points = project(places, zone)
     close = _near(points, sides_m)
     near = close & (_turned(found.headings_deg) <= _SAME_HEADING_DEG)
-    seed = int(np.argmax(near @ weights))
-    members = np.flatnonzero(near[seed])
+    left = np.ones(len(weights), dtype=np.bool_)
+    spots: list[Spot] = []
+    while left.any() and len(spots) < most:
+        free = near & left
+        # Of tiles that are in no spot; the seed is one itself, so that the loop ends.
+        seed = int(np.argmax(np.where(left, free @ weights, -1.0)))
+        members = np.flatnonzero(free[seed])
+        left[members] = False
+        elsewhere = np.flatnonzero(~close[seed])
+        spots.append(_spot(found, weights, points, places, sides_m, zone, members, elsewhere))
+    return spots
+
+
+def _spot(
+    found: Found,
+    weights: np.ndarray,
+    points: PlanePoints,
+    places: LatLons,
+    sides_m: Metres,
+    zone: int,
+    members: np.ndarray,
+    elsewhere: np.ndarray,
+) -> Spot:
     # Of tiles at several scales the smaller say more exactly where: weights fall with the area.
     pull = weights[members] / sides_m[members] ** 2
     centre = np.average(points[members], axis=0, weights=pull)
     lat, lon = (float(part) for part in unproject(centre[None, :], zone)[0])
     spot = Position(lat, float(np.clip(lon, -180, 180)))  # on the date line the last bit may fall outside
-    elsewhere = np.flatnonzero(~close[seed])
     inside = float(found.distances[members].min())
     outside = float(found.distances[elsewhere].min()) if len(elsewhere) else float(found.distances[-1])
     return Spot(

@@ -46,6 +46,12 @@ Holds = Literal["photos", "tiles"]
 METHODS: dict[Holds, str] = {"photos": consensus.METHOD, "tiles": spots.METHOD}
 """How evidence is made of matches; a calibration holds for one method."""
 
+_SLOTS = {
+    False: ("calibration", "calibrated_photos"),
+    True: ("verified_calibration", "verified_calibrated_photos"),
+}
+"""Whether answers were verified -> where the manifest keeps their calibration, and of how many rows it was learned."""
+
 OF_TILE = "#"  # in the path of a tile, between the map's file or folder and the tile's name
 _KEPT_HISTORY = timedelta(hours=1)  # older table versions are of no use, younger ones may be being read
 _M_PER_DEGREE = 110_500.0  # less than any real degree of latitude (110 574 m at the equator): no box cuts a circle
@@ -292,8 +298,7 @@ class Atlas:
             table = self._guarded(lambda: self._database.create_table(self.holds, schema=self._schema))
             self.__dict__["_table"] = table
         # What was learned on other contents must not outlive them, not even a kill right after this commit.
-        if self.manifest.get("calibration") is not None:
-            self.set_calibration(None)
+        self._drop_calibrations()
         rows = _as_arrow(entries, vectors, self._schema)
         merge = table.merge_insert("path").when_matched_update_all().when_not_matched_insert_all()
         self._guarded(lambda: merge.execute(rows))
@@ -311,7 +316,7 @@ class Atlas:
         assert table is not None
         self._guarded(lambda: table.delete(f"path IN ({quoted})"))
         self.__dict__.pop("rows", None)
-        self.set_calibration(None)
+        self._drop_calibrations()
         return len(gone)
 
     def compact(self, *, keep_history: bool = False) -> None:
@@ -347,18 +352,29 @@ class Atlas:
     @property
     def calibration(self) -> Calibration | None:
         """How evidence becomes confidence and radius on this atlas, if that was measured on what it now holds."""
-        fields = self.manifest.get("calibration")
-        if fields is None or self.manifest.get("calibrated_photos") != self.count():
+        return self.calibration_of(verified=False)
+
+    def calibration_of(self, verified: bool) -> Calibration | None:
+        """The same for the evidence of answers that were verified on the map, or that were not."""
+        learned, count = _SLOTS[verified]
+        fields = self.manifest.get(learned)
+        if fields is None or self.manifest.get(count) != self.count():
             return None
-        method = METHODS[self.holds]
+        method = spots.VERIFIED_METHOD if verified else METHODS[self.holds]
         if isinstance(fields, dict) and fields.get("method", method) != method:  # learned by another geofix
             return None
         return Calibration.from_dict(fields)
 
-    def set_calibration(self, calibration: Calibration | None) -> None:
-        """Store (or drop) the calibration."""
-        learned = calibration.to_dict() if calibration else None
-        self._note(calibration=learned, calibrated_photos=self.count() if calibration else None)
+    def set_calibration(self, calibration: Calibration | None, *, verified: bool = False) -> None:
+        """Store (or drop) the calibration of answers that were not verified on the map, or that were."""
+        learned, count = _SLOTS[verified]
+        fields = calibration.to_dict() if calibration else None
+        self._note(**{learned: fields, count: self.count() if calibration else None})
+
+    def _drop_calibrations(self) -> None:
+        gone = {key: None for slot in _SLOTS.values() for key in slot if self.manifest.get(key) is not None}
+        if gone:
+            self._note(**gone)
 
     def _note(self, **changes: object) -> None:
         """Change entries of atlas.json, on disk and here."""

@@ -25,10 +25,11 @@ def verify(
     atlas.run()
     rows = atlas.rows
     problems = [AtlasError(sentence) for sentence in _wrong_rows(atlas).values()]
-    try:
-        _ = atlas.calibration
-    except AtlasError as error:
-        problems.append(error)
+    for verified in (False, True):
+        try:
+            atlas.calibration_of(verified)
+        except AtlasError as error:
+            problems.append(error)
     if len(set(rows.paths)) != len(rows):
         twice = len(rows) - len(set(rows.paths))
         problems.append(AtlasError(f"{twice} {atlas.holds} are in the table more than once."))

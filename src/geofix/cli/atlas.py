@@ -15,6 +15,7 @@ from geofix.errors import AtlasError, PhotoError, UsageError
 from geofix.files import absolute
 
 if TYPE_CHECKING:
+    from geofix.atlas.calibration import Calibration
     from geofix.atlas.store import Atlas
 
 app = typer.Typer(help="Look after an atlas.", no_args_is_help=True, rich_markup_mode=None)
@@ -46,7 +47,10 @@ def info(atlas: Annotated[Path, ATLAS]) -> None:
         lines.append(("maps", ", ".join(sorted({str(opened.file_of(path)) for path in rows.paths}))))
         lines.append(("scales", ", ".join(f"{side_m:g}" for side_m in sides) + " m"))
         lines.append(("attribution", "; ".join(rows.tiles.attributions) or "none given"))
-    output.result("\n".join(f"{name}: {value}" for name, value in [*lines, ("calibration", _calibration(opened))]))
+    lines.append(("calibration", _calibration(opened.calibration)))
+    if rows.tiles is not None:
+        lines.append(("calibration with --verify", _calibration(opened.calibration_of(verified=True))))
+    output.result("\n".join(f"{name}: {value}" for name, value in lines))
 
 
 @app.command()
@@ -83,6 +87,9 @@ def calibrate(
         float | None, typer.Option(help="Frames on a map: metres above the ground, with --fov.")
     ] = None,
     fov: Annotated[float | None, typer.Option(help="Frames on a map: horizontal field of view, degrees.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Frames on a map: for answers of `geofix locate --verify`.")
+    ] = False,
 ) -> None:
     """Learn confidence and radius on photos like those you will ask about, with positions in name or EXIF."""
     from geofix.calibrate import on_photos
@@ -98,9 +105,9 @@ def calibrate(
     errors: list[PhotoError] = []
     camera = camera_of(altitude, fov)
     with output.progress("calibrating") as progress:
-        learned = on_photos(opened, asked, camera=camera, progress=progress, errors=errors)
-    opened.set_calibration(learned)
-    output.result(f"{atlas}: calibrated {_calibration(opened)}")
+        learned = on_photos(opened, asked, camera=camera, verify=verify, progress=progress, errors=errors)
+    opened.set_calibration(learned, verified=verify)
+    output.result(f"{atlas}: calibrated {_calibration(learned)}")
     output.finish(errors)
 
 
@@ -142,8 +149,7 @@ def _open(folder: Path) -> Atlas:
     return Atlas.open(folder)
 
 
-def _calibration(opened: Atlas) -> str:
-    calibration = opened.calibration
+def _calibration(calibration: Calibration | None) -> str:
     if calibration is None:
         return "none: confidence is an order, not a probability"
     found = f"{calibration.right:.1%} of them found within {calibration.right_within_m:g} m"

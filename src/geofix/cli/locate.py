@@ -58,6 +58,12 @@ def locate(
     interval: Annotated[
         float | None, typer.Option(help="--track: seconds between frames of a video, or that have no time; 1.")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Frames on a map: compare the 8 likeliest places with the map, by local features."
+        ),
+    ] = False,
     min_confidence: Annotated[
         float | None, typer.Option(help="Below this confidence (0 to 1) the answer is: can't tell.")
     ] = None,
@@ -127,7 +133,7 @@ def locate(
     if track:
         if night_to_day is not None:
             raise UsageError("--night-to-day is for photos; leave it out.")
-        flown = _flown(paths, opened, circle, camera, trusted, said, min_confidence, chosen, speed, interval)
+        flown = _flown(paths, opened, circle, camera, trusted, said, verify, min_confidence, chosen, speed, interval)
         fixes = list(flown.fixes)
     else:
         day_maker = day_maker_of(night_to_day)
@@ -146,6 +152,7 @@ def locate(
                 country_prior=country_prior,
                 trust=trusted,
                 say=said,
+                verify=verify,
                 progress=progress,
             )
     for line in said:
@@ -186,6 +193,7 @@ def _flown(
     camera: Camera | None,
     trust: Trust | None,
     say: list[str],
+    verify: bool,
     min_confidence: float | None,
     precision: Precision | None,
     speed_m_s: float | None,
@@ -202,6 +210,7 @@ def _flown(
             camera=camera,
             trust=trust,
             say=say,
+            verify=verify,
             min_confidence=min_confidence,
             precision=precision,
             speed_m_s=SPEED_M_S if speed_m_s is None else speed_m_s,

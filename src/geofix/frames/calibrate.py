@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geofix.atlas.calibration import RIGHT_WITHIN_M, Calibration, calibrate
-from geofix.atlas.spots import METHOD, Found
+from geofix.atlas.spots import METHOD, VERIFIED_METHOD, Found
 from geofix.encode import Progress
 from geofix.errors import PhotoError
 from geofix.frames.locate import Searched
@@ -17,8 +17,8 @@ from geofix.positions import metres_from
 
 
 class Asked(NamedTuple):
-    """Of n frames: the evidence (n, 3) and the error (n,) in metres of each answer; and the evidence (m, 3) of the
-    answers that would have been given if the map did not show the place.
+    """Of n frames: the evidence (n, features) and the error (n,) in metres of each answer; and the evidence
+    (m, features) of the answers that would have been given if the map did not show the place.
     """
 
     evidence: np.ndarray
@@ -51,20 +51,21 @@ def ask(
             looks = searched.looks(*pixels.shape[:2])
             descriptors = searched.described(pixels, looks)
             if (apart_m <= searched.tiles.sides_m / 2).any():
-                spot = searched.spot(searched.found(descriptors, looks))
-                evidence.append(spot.evidence)
-                away_m.append(spot.position.metres_to(frame.position))
+                place = searched.place(pixels, searched.found(descriptors, looks))
+                evidence.append(place.evidence)
+                away_m.append(place.position.metres_to(frame.position))
             # As if the map ended before the frame: no tile that shares any ground with it.
             shown = np.flatnonzero(apart_m <= 1.5 * searched.tiles.sides_m)
             left: Found = searched.found(descriptors, looks, shown)
             if len(left.tiles):
-                strangers.append(searched.spot(left).evidence)
+                strangers.append(searched.place(pixels, left).evidence)
         if progress:
             progress(done, len(frames))
-    return Asked(_rows(evidence), np.array(away_m), _rows(strangers))
+    features = searched.evidence_length
+    return Asked(_rows(evidence, features), np.array(away_m), _rows(strangers, features))
 
 
-def learned_on(asked: Asked, finest_m: float, source: str) -> Calibration | None:
+def learned_on(asked: Asked, finest_m: float, source: str, *, verified: bool = False) -> Calibration | None:
     """The calibration of what was asked on a map whose smallest tiles are `finest_m` wide; see `calibration.calibrate`.
 
     Right is an answer within 25 m, or within half of such a tile where that is more.
@@ -74,10 +75,10 @@ def learned_on(asked: Asked, finest_m: float, source: str) -> Calibration | None
         asked.errors_m,
         source,
         strangers=asked.strangers,
-        method=METHOD,
+        method=VERIFIED_METHOD if verified else METHOD,
         right_within_m=max(RIGHT_WITHIN_M, finest_m / 2),
     )
 
 
-def _rows(evidence: list[tuple[float, float, float]]) -> np.ndarray:
-    return np.array(evidence, dtype=np.float64).reshape(-1, 3)
+def _rows(evidence: list[tuple[float, ...]], features: int) -> np.ndarray:
+    return np.array(evidence, dtype=np.float64).reshape(-1, features)

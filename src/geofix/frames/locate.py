@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,12 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.spots import PER_LOOK, Found, Spot, found_tiles, spot_of
+from geofix.atlas.spots import PER_LOOK, PLACES, Found, Spot, found_tiles, spots_of
 from geofix.atlas.store import Rows, TileColumns
 from geofix.encode import Inference, Progress, encode_views
 from geofix.errors import PhotoError
 from geofix.fixes import Fix, Match
-from geofix.frames.looks import Camera, Look, headings, looks_with_camera, looks_without_camera, squares
+from geofix.frames.looks import (
+    ANY_TURN,
+    Camera,
+    Look,
+    headings,
+    looks_with_camera,
+    looks_without_camera,
+    squares,
+)
+from geofix.frames.verify import Seen, Verifier, best_of, seen_at
 from geofix.models.runs import Run
 from geofix.photos import read_pixels
 from geofix.positions import Position, grid_convergence_deg
@@ -26,15 +36,19 @@ TURNS = 24  # directions that a frame is looked at in: every 15 degrees
 SHARES = (1.0, 0.82)  # of the frame, where its width on the ground is not known: halfway between scales 1.5 apart
 MATCHES = 20  # that a Fix names
 SMALLEST_RADIUS_M = 5.0  # maps themselves are no better
+_HALF_SURE = 20.0
 
 
 @dataclass(frozen=True, eq=False)
 class Searched:
-    """The tiles of an atlas, ready to be compared with frames; `camera` is None where nothing is known of it."""
+    """The tiles of an atlas, ready to be compared with frames; `camera` is None where nothing is known of it, and
+    `verifier` where places are not verified on the map.
+    """
 
     rows: Rows
     inference: Inference
     camera: Camera | None = None
+    verifier: Verifier | None = None
     turns: tuple[float, ...] = tuple(headings(TURNS))
     _scales: dict[float, tuple[np.ndarray, DescriptorRows]] = field(default_factory=dict, repr=False)
 
@@ -43,6 +57,11 @@ class Searched:
         """What the rows show."""
         assert self.rows.tiles is not None
         return self.rows.tiles
+
+    @property
+    def evidence_length(self) -> int:
+        """How many numbers the evidence of a place is."""
+        return 3 if self.verifier is None else 5
 
     def looks(self, rows: int, columns: int) -> list[Look]:
         """How a frame of that size is looked at."""
@@ -84,13 +103,87 @@ class Searched:
 
     def spot(self, found: Found) -> Spot:
         """The spot of found tiles, one at least."""
+        return self._spots(found, 1)[0]
+
+    def _spots(self, found: Found, most: int) -> list[Spot]:
         zone = int(self.tiles.planes[found.tiles[0]]) % 100
-        return spot_of(found, self.rows.latlons[found.tiles], self.tiles.sides_m[found.tiles], zone)
+        return spots_of(found, self.rows.latlons[found.tiles], self.tiles.sides_m[found.tiles], zone, most)
+
+    def place(self, pixels: Pixels, found: Found) -> Place:
+        """Where a frame lies by the tiles found, one at least: at their spot or, with a verifier, at the spot that the
+        map itself speaks for.
+        """
+        if self.verifier is None:
+            return Place.at_spot(self.spot(found), found, float(self.tiles.sides_m.min()))
+        spots = self._spots(found, PLACES)
+        # Of a spot's tiles the first is the most alike.
+        nearest_tiles = [int(found.tiles[spot.members[0]]) for spot in spots]
+        paths = [self.rows.paths[tile] for tile in nearest_tiles]
+        seen = seen_at(self.verifier, pixels, spots, paths, self._widths_m(pixels, nearest_tiles))
+        best = best_of(seen)
+        return Place.verified(spots[best], seen[best], found)
+
+    def _widths_m(self, pixels: Pixels, tiles: Sequence[int]) -> list[float]:
+        """How wide a frame is on the ground if it was found on these tiles."""
+        rows, columns = pixels.shape[:2]
+        if self.camera is not None:
+            return [self.camera.turned_square_m(rows, columns) / ANY_TURN * columns / min(rows, columns)] * len(tiles)
+        # Which of the shares it was found with is not kept; between them it is wrong by a tenth at most.
+        middle_share = math.sqrt(math.prod(SHARES))
+        squares_m = self.tiles.sides_m[list(tiles)] / middle_share
+        return [float(side_m) / ANY_TURN * columns / min(rows, columns) for side_m in squares_m]
 
 
-def searched_tiles(run: Run, rows: Rows, camera: Camera | None = None, precision: Precision | None = None) -> Searched:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a frame lies: the position of its middle, the heading of its upper edge from grid north of UTM `zone`, the
+    evidence for both as a calibration takes it, and the tiles that speak for it.
+
+    `order` (0..1) and `radius_m` stand for confidence and radius where nothing was calibrated; `doubt` says what the
+    evidence is, in words.
+    """
+
+    position: Position
+    heading_deg: float
+    zone: int
+    evidence: tuple[float, ...]
+    found: Found
+    order: float
+    radius_m: float
+    doubt: str
+
+    @classmethod
+    def at_spot(cls, spot: Spot, found: Found, finest_m: float) -> Place:
+        """A spot as it is. Its order is half the share of the evidence there, its radius holds 90 % of that, or a
+        quarter of the smallest tiles' side (`finest_m`).
+        """
+        doubt = f"only {spot.share:.0%} of the evidence of the best {len(found.tiles)} tiles lies at one spot"
+        radius_m = max(spot.spread_m, finest_m / 4)
+        return cls(spot.position, spot.heading_deg, spot.zone, spot.evidence, found, spot.share / 2, radius_m, doubt)
+
+    @classmethod
+    def verified(cls, spot: Spot, seen: Seen, found: Found) -> Place:
+        """A spot as it was seen on the map. Its order is 0.5 for 20 inliers that agree wholly, and nears 1 with more;
+        where the map does not speak for it the radius is that of the tiles.
+        """
+        doubt = f"only {seen.inliers} of {seen.matched} local features lie on the map as they do in the frame"
+        radius_m = SMALLEST_RADIUS_M if seen.support > 0 else spot.spread_m
+        order = seen.support / (seen.support + _HALF_SURE)
+        # Tiles elsewhere were looked at and are out of it.
+        left = found.take(spot.members) if seen.support > 0 else found
+        evidence = (*seen.evidence, *spot.evidence)
+        return cls(seen.position, seen.heading_deg, seen.zone, evidence, left, order, radius_m, doubt)
+
+
+def searched_tiles(
+    run: Run,
+    rows: Rows,
+    camera: Camera | None = None,
+    precision: Precision | None = None,
+    verifier: Verifier | None = None,
+) -> Searched:
     """Tiles and the encoder that described them, made ready."""
-    return Searched(rows, Inference(run.encoder, precision or run.encoder.recipe.precision), camera)
+    return Searched(rows, Inference(run.encoder, precision or run.encoder.recipe.precision), camera, verifier)
 
 
 def locate_frames(
@@ -129,31 +222,40 @@ def fix_of(
     """The Fix of one frame, and the tiles that it was made of; rows `without` are as if they were not there."""
     looks = searched.looks(*pixels.shape[:2])
     found = searched.found(searched.described(pixels, looks), looks, without)
+    return fix_by_tiles(frame, pixels, found, searched, calibration, min_confidence)
+
+
+def fix_by_tiles(
+    frame: str,
+    pixels: Pixels,
+    found: Found,
+    searched: Searched,
+    calibration: Calibration | None,
+    min_confidence: float,
+) -> tuple[Fix, Found]:
+    """The Fix of a frame that resembles these tiles, and those of them that speak for it."""
     if not len(found.tiles):
         return Fix(frame, reason="can't tell: the map has no tile to compare with"), found
-    spot = searched.spot(found)
-    confidence, radius_m = certainty(spot, float(searched.tiles.sides_m.min()), calibration)
+    place = searched.place(pixels, found)
+    confidence, radius_m = certainty(place, calibration)
     told = Fix(frame, confidence=confidence, calibrated=calibration is not None, matches=_matches(searched.rows, found))
     if confidence < min_confidence:
-        where = f"only {spot.share:.0%} of the evidence of the best {len(found.tiles)} tiles lies at one spot"
         below = f"confidence {confidence:.2f}, below {min_confidence:.2f}"
-        return replace(told, reason=f"can't tell, perhaps not on this map: {where} ({below})"), found
-    return replace(told, position=spot.position, radius_m=radius_m, heading_deg=_true_heading(spot)), found
+        return replace(told, reason=f"can't tell, perhaps not on this map: {place.doubt} ({below})"), place.found
+    return replace(told, position=place.position, radius_m=radius_m, heading_deg=_true_heading(place)), place.found
 
 
-def certainty(spot: Spot, finest_m: float, calibration: Calibration | None) -> tuple[float, float]:
-    """Confidence and radius in metres. Without a calibration: half the share of the evidence at the spot, and the
-    radius that holds 90 % of it, at least a quarter of the smallest tiles' side; an order, not a promise.
-    """
+def certainty(place: Place, calibration: Calibration | None) -> tuple[float, float]:
+    """Confidence and radius in metres. Without a calibration they are an order and not a promise, see `Place`."""
     if calibration is None:
-        return spot.share / 2, max(spot.spread_m, finest_m / 4)
-    confidence = calibration.confidence(spot.evidence)
+        return place.order, place.radius_m
+    confidence = calibration.confidence(place.evidence)
     return confidence, max(calibration.radius(confidence), SMALLEST_RADIUS_M)
 
 
-def _true_heading(spot: Spot) -> float:
+def _true_heading(place: Place) -> float:
     """From grid north, along which tiles are cut, to true north."""
-    return (spot.heading_deg + grid_convergence_deg(spot.position, spot.zone)) % 360 % 360
+    return (place.heading_deg + grid_convergence_deg(place.position, place.zone)) % 360 % 360
 
 
 def _matches(rows: Rows, found: Found) -> tuple[Match, ...]:

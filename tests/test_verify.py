@@ -1,0 +1,337 @@
+"""Places verified on the map: what is matched, what is seen, and what locate and calibrate make of it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import hide
+from geofix.atlas.calibration import Calibration
+from geofix.atlas.spots import PLACES, VERIFIED_METHOD, Spot
+from geofix.atlas.store import METHODS, Atlas
+from geofix.calibrate import on_photos
+from geofix.data.maps.source import Window
+from geofix.data.truth import own_positions
+from geofix.errors import DataError, MissingExtraError, UsageError
+from geofix.frames.calibrate import ask, learned_on
+from geofix.frames.local_features import LocalFeatures, features_of
+from geofix.frames.locate import searched_tiles
+from geofix.frames.looks import Camera
+from geofix.frames.verify import BLOCK_PX, Seen, Verifier, agreement, best_of, frame_features, matched, seen_at
+from geofix.index_maps import VERIFIED_FRAMES, frames_calibration, index_maps
+from geofix.locate import locate, locate_flight
+from geofix.models.runs import Run, load_run
+from geofix.photos import Photo
+from geofix.positions import Position, grid_convergence_deg
+from toy_flights import NORTH_M, WEST_M, ZONE, frame, position, write_frame, write_map
+
+pytest.importorskip("cv2", reason="the verify extra is not installed")
+SIDE_M = 100.0
+CAMERA = Camera(100.0, 73.74)  # 150 m wide
+
+
+@pytest.fixture(scope="module")
+def map_atlas(grid_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
+    folder = tmp_path_factory.mktemp("maps")
+    return index_maps([write_map(folder)], grid_run, folder / "atlas", scales_m=[SIDE_M]).atlas
+
+
+def spot(column: float, row: float, heading_deg: float) -> Spot:
+    """A spot at a pixel of the toy map."""
+    return Spot(position(column, row), heading_deg, ZONE, np.array([0]), 1.0, 1.0, 0.1, 5.0)
+
+
+# --- matching
+
+
+def scattered(count: int, seed: int) -> LocalFeatures:
+    rng = np.random.default_rng(seed)
+    kinds = np.random.default_rng(9).integers(0, 256, (6, 128))  # few kinds, so that many are alike
+    descriptors = kinds[rng.integers(6, size=count)] + rng.integers(0, 3, (count, 128))
+    return LocalFeatures(
+        rng.uniform(-30, 30, (count, 2)),
+        rng.choice([2.0, 2.5, 4.0], count),
+        rng.choice([0.0, 15.0, 100.0, 350.0], count),
+        np.clip(descriptors, 0, 255).astype(np.uint8),
+    )
+
+
+def naive_pairs(frame_: LocalFeatures, there: LocalFeatures, heading: float, off: float) -> set[tuple[int, int]]:
+    angle = math.radians(heading)
+    ours, theirs = frame_.roots().astype(float), there.roots().astype(float)
+
+    def may(i: int, j: int) -> bool:
+        x, y = frame_.points[i]
+        right, down = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
+        if max(abs(right - there.points[j, 0]), abs(down - there.points[j, 1])) > off:
+            return False
+        turned = (there.angles_deg[j] - frame_.angles_deg[i] - heading) % 360
+        ratio = there.widths[j] / frame_.widths[i]
+        return min(turned, 360 - turned) <= 20 and 1 / 1.35 <= ratio <= 1.35
+
+    alike = {(i, j): ours[i] @ theirs[j] for i in range(len(frame_)) for j in range(len(there)) if may(i, j)}
+    best_here = {i: max((a, -j) for (k, j), a in alike.items() if k == i) for i in {i for i, _ in alike}}
+    best_there = {j: max((a, -i) for (i, k), a in alike.items() if k == j) for j in {j for _, j in alike}}
+    return {(i, j) for i, j in alike if best_here[i][1] == -j and best_there[j][1] == -i}
+
+
+@pytest.mark.parametrize(("heading", "seed"), [(0.0, 0), (15.0, 1), (100.0, 2), (350.0, 3)])
+def test_matching_against_a_naive_loop(heading: float, seed: int) -> None:
+    one, other = scattered(25, seed), scattered(40, seed + 10)
+    expected = naive_pairs(one, other, heading, 20.0)
+    assert expected and {tuple(pair) for pair in matched(one, other, heading, 20.0).tolist()} == expected
+
+
+def test_nothing_to_match() -> None:
+    none = LocalFeatures.none()
+    for one, other in ((none, scattered(5, 0)), (scattered(5, 0), none), (none, none)):
+        assert matched(one, other, 0.0, 20.0).shape == (0, 2)
+
+
+# --- agreement
+
+
+def naive_agreement(look: np.ndarray, ground: np.ndarray) -> float:
+    told = []
+    for layer in (lambda p: sum(p) / 3, lambda p: p[0] - p[1], lambda p: p[2] - p[1]):
+        cells = []
+        for square in (look.astype(float), ground.astype(float)):
+            cells.append(
+                [
+                    np.mean([layer(square[y, x]) for y in range(4 * i, 4 * i + 4) for x in range(4 * j, 4 * j + 4)])
+                    for i in range(16)
+                    for j in range(16)
+                ]
+            )
+        told.append(float(np.corrcoef(cells[0], cells[1])[0, 1]))
+    return min(told)
+
+
+def test_agreement_against_a_naive_loop() -> None:
+    one = frame(240, 240, 0.0, 64, 64)
+    moved = frame(250, 236, 0.0, 64, 64)
+    assert agreement(one, moved) == pytest.approx(naive_agreement(one, moved), abs=1e-9)
+    assert agreement(one, one) == pytest.approx(1.0)
+
+
+def test_colours_that_disagree_count() -> None:
+    """One shape in other colours: brightness alone would agree wholly."""
+    shape = frame(240, 240, 0.0, 64, 64)[..., :1] // 2
+    yellow, blue = (np.concatenate([shape * a, shape * b, shape * c], axis=2) for a, b, c in ((2, 2, 1), (1, 1, 2)))
+    assert agreement(yellow, yellow) == pytest.approx(1.0) and agreement(yellow, blue) < -0.9
+
+
+def test_what_has_no_contrast_is_not_compared() -> None:
+    grey = np.repeat(frame(240, 240, 0.0, 64, 64)[..., :1], 3, axis=2)
+    assert agreement(grey, frame(240, 240, 0.0, 64, 64)) > 0
+    flat = np.full((64, 64, 3), 100, dtype=np.uint8)
+    assert agreement(flat, grey) == 0.0
+
+
+def seen(inliers: int, alike: float) -> Seen:
+    return Seen(Position(60.0, 10.0), 0.0, ZONE, 100, inliers, alike)
+
+
+def test_the_best_place_is_the_one_the_map_speaks_for() -> None:
+    assert best_of([seen(5, 0.0), seen(20, 0.5), seen(30, 0.2)]) == 1
+    assert best_of([seen(5, 0.0), seen(40, -0.3)]) == 0  # none: the likeliest by its tiles
+    assert seen(20, 0.5).support == 10 and seen(40, -0.3).support == 0
+    assert seen(20, 0.5).evidence == (math.log(21), 0.5)
+
+
+# --- the map
+
+
+def test_features_around_a_point_are_those_of_the_map(map_atlas: Atlas) -> None:
+    """Across the borders of blocks, too, and in metres east and south of the point."""
+    verifier = Verifier.of(map_atlas)
+    aerial = verifier.map_of(map_atlas.rows.paths[0])
+    assert verifier.metres_per_pixel(aerial) == aerial.metres_per_pixel == pytest.approx(1.0, abs=1e-3)
+    edge = np.ceil(WEST_M / BLOCK_PX) * BLOCK_PX  # between two columns of blocks
+    point = np.array([edge, NORTH_M - 240])
+    around = verifier.around(aerial, point, 60.0)
+    assert (np.abs(around.points) <= 60).all() and (around.points[:, 0] < 0).any() and (around.points[:, 0] > 0).any()
+    pixels = aerial.read(Window(float(point[0]), float(point[1]), 200.0, 200))
+    assert pixels is not None
+    whole = features_of(pixels, 2000).measured(np.full(2, 100.0), 1.0)
+    near = [np.hypot(*(whole.points - one).T).min() for one in around.points]
+    assert len(near) > 30 and np.mean(np.array(near) < 0.5) > 0.9
+
+
+def test_blocks_are_kept_and_empty_ground_has_none(map_atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = Verifier.of(map_atlas)
+    aerial = verifier.map_of(map_atlas.rows.paths[0])
+    point = np.array([WEST_M + 240.0, NORTH_M - 240.0])
+    first = verifier.around(aerial, point, 30.0)
+    monkeypatch.setattr(type(aerial), "read", lambda *_: pytest.fail("read again"))
+    assert np.array_equal(verifier.around(aerial, point, 30.0).points, first.points)
+    assert len(verifier.around(aerial, point + 5000, 30.0)) == 0
+
+
+@pytest.mark.parametrize("heading", [0.0, 95.0, 222.0])
+@pytest.mark.parametrize(("off", "turn"), [((0, 0), 0), ((18, -15), 7)])
+def test_a_place_is_seen_to_a_pixel(map_atlas: Atlas, heading: float, off: tuple[int, int], turn: float) -> None:
+    pixels = frame(240, 250, heading, 150, 150)
+    guess = spot(240 + off[0], 250 + off[1], heading + turn)
+    one = seen_at(Verifier.of(map_atlas), pixels, [guess], map_atlas.rows.paths[:1], [150.0])[0]
+    assert one.position.metres_to(position(240, 250)) < 1.5
+    assert abs((one.heading_deg - heading + 180) % 360 - 180) < 1
+    assert one.inliers > 25 and one.agreement > 0.8 and one.zone == ZONE
+
+
+def test_a_wrong_place_stays_as_it_was(map_atlas: Atlas) -> None:
+    pixels = frame(150, 150, 30.0, 150, 150)
+    guesses = [spot(320, 320, 30.0), spot(150, 150, 120.0), spot(150, 150, 30.0)]
+    wrong, turned, right = seen_at(Verifier.of(map_atlas), pixels, guesses, map_atlas.rows.paths[:3], [150.0] * 3)
+    assert wrong.support < 5 and turned.support < 5 and right.support > 20
+    assert best_of([wrong, turned, right]) == 2
+    blank = np.full((150, 150, 3), 100, dtype=np.uint8)
+    none = seen_at(Verifier.of(map_atlas), blank, guesses[:1], map_atlas.rows.paths[:1], [150.0])[0]
+    assert (none.matched, none.inliers, none.agreement) == (0, 0, 0.0)
+    assert none.position == guesses[0].position and none.heading_deg == 30.0
+
+
+def test_a_frame_finer_than_the_map_is_made_as_coarse() -> None:
+    pixels = np.repeat(np.repeat(frame(240, 240, 0.0, 120, 90), 3, axis=0), 3, axis=1)
+    fine, plain = frame_features(pixels, 120.0, 1.0), frame_features(frame(240, 240, 0.0, 120, 90), 120.0, 1.0)
+    assert len(fine) == pytest.approx(len(plain), rel=0.2)
+    assert np.abs(fine.points).max() <= 60 and np.abs(fine.points[:, 1]).max() <= 45
+    # A coarser one is left as it is: what it does not show cannot be had.
+    assert len(frame_features(frame(240, 240, 0.0, 120, 90), 480.0, 1.0)) == len(plain)
+
+
+# --- answers
+
+
+@pytest.mark.parametrize("camera", [CAMERA, None])
+def test_locate_verified(map_atlas: Atlas, tmp_path: Path, camera: Camera | None) -> None:
+    where = [(200, 250, 0.0), (310, 180, 95.0), (150, 300, 222.0)]
+    paths = [write_frame(tmp_path / f"{number}.jpg", *one) for number, one in enumerate(where)]
+    plain = locate(paths, map_atlas, camera=camera, min_confidence=0.0)
+    fixes = locate(paths, map_atlas, camera=camera, verify=True)
+    for (column, row, heading), fix, before in zip(where, fixes, plain, strict=True):
+        there = position(column, row)
+        assert fix.position is not None and before.position is not None and not fix.calibrated
+        assert fix.position.metres_to(there) < 2 and fix.radius_m == 5
+        turned = fix.heading_deg - heading - grid_convergence_deg(there, ZONE) if fix.heading_deg is not None else 180
+        assert abs((turned + 180) % 360 - 180) < 1
+        assert fix.confidence > before.confidence or fix.confidence > 0.6
+
+
+def test_a_frame_of_another_map_cannot_be_told(map_atlas: Atlas, tmp_path: Path) -> None:
+    path = write_frame(tmp_path / "frame.jpg", 200, 200, 0.0, seed=1)
+    fix = locate([path], map_atlas, camera=CAMERA, verify=True)[0]
+    assert fix.position is None and fix.reason is not None
+    assert fix.reason.startswith("can't tell, perhaps not on this map: only ")
+    assert " local features lie on the map as they do in the frame (confidence 0." in fix.reason
+    assert len(fix.matches) == 20  # what was looked at is named all the same
+
+
+def test_a_verified_track(map_atlas: Atlas, tmp_path: Path) -> None:
+    way = [(180 + 12 * step, 200 + 8 * step) for step in range(6)]
+    paths = [write_frame(tmp_path / f"{step}.jpg", *where, 124.0) for step, where in enumerate(way)]
+    flown = locate_flight(paths, map_atlas, camera=CAMERA, verify=True)
+    for where, alone, smoothed in zip(way, flown.alone, flown.fixes, strict=True):
+        assert alone.position is not None and alone.position.metres_to(position(*where)) < 2
+        assert smoothed.position is not None and smoothed.position.metres_to(position(*where)) < 25
+
+
+# --- calibration
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    rng = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("frames")
+    paths = [
+        write_frame(folder / f"{number}.jpg", *rng.uniform(100, 380, 2), float(rng.uniform(0, 360)))
+        for number in range(42)
+    ]
+    truth = own_positions(paths)
+    return [Photo(path.name, path, truth[str(path)]) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def learned(map_atlas: Atlas, frames: list[Photo]) -> Calibration:
+    return on_photos(map_atlas, frames, camera=CAMERA, verify=True)
+
+
+def test_verified_answers_have_a_calibration_of_their_own(
+    map_atlas: Atlas, frames: list[Photo], learned: Calibration, tmp_path: Path
+) -> None:
+    assert learned.method == VERIFIED_METHOD and len(learned.weights) == 5 and str(PLACES) in VERIFIED_METHOD
+    assert learned.weights[0] + learned.weights[1] > 0
+    assert map_atlas.calibration_of(verified=True) is None
+    map_atlas.set_calibration(learned, verified=True)
+    opened = Atlas.open(map_atlas.folder)
+    assert opened.calibration_of(verified=True) == learned and opened.calibration is None
+    verified, plain = (locate([frames[0].path], opened, camera=CAMERA, verify=verify)[0] for verify in (True, False))
+    assert verified.calibrated and verified.confidence > 0.8 and not plain.calibrated
+    strange = write_frame(tmp_path / "frame.jpg", 200, 200, 0.0, seed=1)
+    assert locate([strange], opened, camera=CAMERA, verify=True)[0].position is None
+    # What was learned on other contents goes with them, whichever kind it is.
+    opened.remove([opened.rows.paths[0]])
+    assert opened.calibration_of(verified=True) is None
+    assert "verified_calibration" in opened.manifest and opened.manifest["verified_calibration"] is None
+
+
+def test_a_calibration_of_another_verification_is_not_used(map_atlas: Atlas, learned: Calibration) -> None:
+    import dataclasses
+
+    map_atlas.set_calibration(dataclasses.replace(learned, method=METHODS["tiles"]), verified=True)
+    assert Atlas.open(map_atlas.folder).calibration_of(verified=True) is None
+    map_atlas.set_calibration(None, verified=True)
+
+
+def test_strangers_are_never_seen_where_they_are(map_atlas: Atlas, frames: list[Photo]) -> None:
+    """Tiles that show the place are taken out, and the map around others must not bring it back."""
+    searched = searched_tiles(map_atlas.run(), map_atlas.rows, CAMERA, verifier=Verifier.of(map_atlas))
+    asked = ask(searched, frames[:10])
+    assert asked.evidence.shape == (10, 5) and asked.strangers.shape[1] == 5 == searched.evidence_length
+    assert asked.errors_m.max() < 2
+    assert np.expm1(asked.strangers[:, 0]).max() < np.expm1(asked.evidence[:, 0]).min()
+    nothing = ask(searched, [])
+    assert nothing.evidence.shape == (0, 5) == nothing.strangers.shape
+    assert learned_on(asked, SIDE_M, "few", verified=True) is None
+
+
+def test_an_encoder_may_bring_both_calibrations(grid_run: Run, learned: Calibration, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    assert frames_calibration(grid_run, verified=True) is None
+    shutil.copytree(grid_run.folder, tmp_path / "run")
+    (tmp_path / "run" / VERIFIED_FRAMES).write_text(json.dumps(learned.to_dict()), encoding="utf-8")
+    run = load_run(tmp_path / "run")
+    atlas = index_maps([write_map(tmp_path)], run, tmp_path / "atlas", scales_m=[SIDE_M]).atlas
+    assert atlas.calibration_of(verified=True) == learned and atlas.calibration is None
+
+
+# --- what cannot be
+
+
+def test_verifying_needs_its_extra(map_atlas: Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_frame(tmp_path / "frame.jpg", 200, 200, 0.0)
+    hide(monkeypatch, "cv2")
+    with pytest.raises(MissingExtraError, match=r"Verifying places on a map needs .* pip install 'geofix\[verify\]'"):
+        locate([path], map_atlas, verify=True)
+
+
+def test_photos_are_not_verified(street_atlas: Path, tmp_path: Path) -> None:
+    path = write_frame(tmp_path / "frame.jpg", 200, 200, 0.0)
+    for verb in (lambda atlas: locate([path], atlas, verify=True), lambda atlas: on_photos(atlas, [], verify=True)):
+        with pytest.raises(UsageError, match="holds photos; places are verified on maps from the air only."):
+            verb(Atlas.open(street_atlas))
+
+
+def test_a_map_that_is_gone(grid_run: Run, tmp_path: Path) -> None:
+    aerial = write_map(tmp_path / "map")
+    atlas = index_maps([aerial], grid_run, tmp_path / "atlas", scales_m=[SIDE_M]).atlas
+    path = write_frame(tmp_path / "frame.jpg", 200, 200, 0.0)
+    aerial.unlink()
+    with pytest.raises(DataError, match="ortho.png does not exist; known maps are"):
+        locate([path], atlas, verify=True)
+    assert locate([path], atlas, min_confidence=0.0)[0].position is not None
