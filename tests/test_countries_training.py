@@ -380,3 +380,24 @@ def test_the_papers_numbers() -> None:
             0.2,
         )
     assert learning.PARTS == "parts"
+
+
+def test_a_finished_network_of_another_recipe_is_not_taken(dataset: Dataset, tmp_path: Path) -> None:
+    """Stopped in the second network; the first had been learned at another rate."""
+
+    def killed(out: Path, rate: float, resume: bool) -> None:
+        seen = 0
+
+        def kill() -> None:
+            nonlocal seen
+            seen += 1
+            if seen == 3:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            train_countries(tiny(learning_rate=rate), dataset, out, resume=resume, after_epoch=kill)
+        (out / CHECKPOINT).unlink()
+
+    killed(tmp_path / "run", 0.01, False)
+    whole = train_countries(tiny(), dataset, tmp_path / "whole")
+    assert equal(train_countries(tiny(), dataset, tmp_path / "run", resume=True), whole)

@@ -98,6 +98,33 @@ class Networks:
         return photos_at_once(self.preprocess.size, self.device)
 
 
+class Lookers:
+    """All networks of a run, made ready once to look at any number of photos."""
+
+    def __init__(self, run: CountryRun, precision: Precision | None = None) -> None:
+        self.knows = run.knows
+        sizes = {head.name: run.model.network(head.name).preprocess.size for head in run.knows.every}
+        self._groups = []  # by the size of photos that they take
+        for size in dict.fromkeys(sizes.values()):
+            names = [name for name, own in sizes.items() if own == size]
+            networks = [run.model.network(name) for name in names]
+            ready = Networks(networks, precision or run.recipe.precision, run.recipe.flip_test)
+            self._groups.append((names, [network.layer.out_features for network in networks], ready))
+
+    def look(self, photos: Sequence[Photo], progress: Progress | None = None) -> Seen:
+        """What every network says of photos. Photos that cannot be read are reported, not fatal."""
+        rows = np.arange(len(photos))
+        logits: dict[str, np.ndarray] = {}
+        errors: dict[str, PhotoError] = {}
+        for names, lengths, ready in self._groups:
+            kept, said, failed = described(ready, [photos[row] for row in rows.tolist()], progress)
+            errors.update({str(error): error for error in failed})
+            logits = {name: values[kept] for name, values in logits.items()}
+            rows = rows[kept]
+            logits.update(zip(names, np.split(said, np.cumsum(lengths)[:-1], axis=1), strict=True))
+        return Seen(self.knows, rows, logits, tuple(errors.values()))
+
+
 def look(
     run: CountryRun,
     photos: Sequence[Photo],
@@ -105,24 +132,8 @@ def look(
     precision: Precision | None = None,
     progress: Progress | None = None,
 ) -> Seen:
-    """What every network of a run says of photos. Photos that cannot be read are reported, not fatal."""
-    heads = run.knows.every
-    chosen = precision or run.recipe.precision
-    rows = np.arange(len(photos))
-    logits: dict[str, np.ndarray] = {}
-    errors: dict[str, PhotoError] = {}
-    sizes = {head.name: run.model.network(head.name).preprocess.size for head in heads}
-    for size in dict.fromkeys(sizes.values()):
-        names = [head.name for head in heads if sizes[head.name] == size]
-        networks = Networks([run.model.network(name) for name in names], chosen, run.recipe.flip_test)
-        asked = [photos[row] for row in rows.tolist()]
-        kept, said, failed = described(networks, asked, progress)
-        errors.update({str(error): error for error in failed})
-        logits = {name: values[kept] for name, values in logits.items()}
-        rows = rows[kept]
-        lengths = [run.model.network(name).layer.out_features for name in names]
-        logits.update(zip(names, np.split(said, np.cumsum(lengths)[:-1], axis=1), strict=True))
-    return Seen(run.knows, rows, logits, tuple(errors.values()))
+    """What every network of a run says of photos, see `Lookers`."""
+    return Lookers(run, precision).look(photos, progress)
 
 
 def described(

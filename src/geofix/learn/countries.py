@@ -173,7 +173,8 @@ def _taught(
     covered, tensors left random). One that a stopped training had finished is taken as it is.
     """
     _at_least_two(lesson.learned.counts, "classes", lesson.name)
-    recipe, file = work.recipe, work.out / PARTS / f"{lesson.name}.safetensors"
+    recipe, key = work.recipe, _key(work.recipe, lesson, start)
+    file = work.out / PARTS / f"{lesson.name}-{key[:16]}.safetensors"  # of this recipe and these photos alone
     classifier, origin = _begun(work, lesson, start)
     if is_file(file):
         classifier.load_state_dict(read_state(file))
@@ -187,7 +188,7 @@ def _taught(
             recipe,
             work.out,
             file,
-            key=_key(recipe, lesson, start),
+            key=key,
             progress=work.progress,
             after_epoch=work.after_epoch,
             errors=work.errors,
