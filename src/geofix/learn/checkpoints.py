@@ -19,7 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.plugins.io import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from geofix.errors import UsageError, WeightsError
+from geofix.errors import UsageError, WeightsError, storage_error
 from geofix.files import write_atomically
 from geofix.recipes import Precision
 
@@ -115,6 +115,16 @@ def trainer_for(
         num_sanity_val_steps=0,
         log_every_n_steps=1,
     )
+
+
+def fit(trainer: lightning.Trainer, learner: lightning.LightningModule, path: Path | None, out: Path) -> None:
+    """Train, from a checkpoint if there is one. Raises StorageError where the disk refuses something in `out`."""
+    try:
+        trainer.fit(learner, ckpt_path=path, weights_only=True)
+    except OSError as error:
+        raise storage_error(error, out) from error
+    except SystemExit as error:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from error
 
 
 def watch_state(path: Path, key: str) -> dict[str, Any]:

@@ -31,9 +31,9 @@ from geofix.countries.look import Networks, described
 from geofix.countries.routing import softmax
 from geofix.data.batches import Batch, Batches
 from geofix.data.labels import Labelled
-from geofix.errors import PhotoError, TrainingError, storage_error
+from geofix.errors import PhotoError, TrainingError
 from geofix.files import is_file, write_atomically
-from geofix.learn.checkpoints import CHECKPOINT, quietly, trainer_for, watch_state
+from geofix.learn.checkpoints import CHECKPOINT, fit, quietly, trainer_for, watch_state
 from geofix.learn.learner import Progress
 from geofix.models.classifier import Classifier
 from geofix.recipes import CountryRecipe
@@ -85,12 +85,7 @@ def learn_classes(
         path = None
     with quietly():
         trainer = trainer_for(out, task.epochs, watch, precision=recipe.train_precision)
-        try:
-            trainer.fit(learner, ckpt_path=path, weights_only=True)
-        except OSError as error:
-            raise storage_error(error, out) from error
-        except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+        fit(trainer, learner, path, out)
     if recipe.choose_on == "block" and is_file(watch.best):
         classifier.load_state_dict(load_file(watch.best))
     classifier.eval().requires_grad_(True).to("cpu")

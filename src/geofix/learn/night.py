@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from geofix.data.domains import Domains, large_enough
-from geofix.errors import DataError, PhotoError, TrainingError, UsageError, storage_error
+from geofix.errors import DataError, PhotoError, TrainingError, UsageError
 from geofix.files import is_file, write_atomically
-from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out, is_helper, quietly, trainer_for, watch_state
+from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out, fit, is_helper, quietly, trainer_for, watch_state
 from geofix.learn.learner import Progress
 from geofix.models.backbones import IMAGENET_MEAN, IMAGENET_STD, load_trunk_weights, open_trunk
 from geofix.night.objectives import Domain, Travel, Weights, discriminator_losses, exchange, generator_losses
@@ -83,12 +83,7 @@ def train_night(
     with quietly():
         rounds = -(-steps // recipe.save_every)
         trainer = trainer_for(out, rounds, watch, precision=recipe.train_precision, devices=devices)
-        try:
-            trainer.fit(learner, ckpt_path=path, weights_only=True)
-        except OSError as error:
-            raise storage_error(error, out) from error
-        except SystemExit as error:  # what Lightning makes of Ctrl-C
-            raise KeyboardInterrupt from error
+        fit(trainer, learner, path, out)
     if is_helper():
         return NightRun(out, recipe, unit, "of the first process")
     return save_night_run(unit.to("cpu").eval(), recipe, out)

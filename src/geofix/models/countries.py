@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import nn
 
@@ -21,6 +20,7 @@ from geofix.errors import WeightsError
 from geofix.files import is_file, is_folder, write_atomically, write_json
 from geofix.models.backbones import read_state
 from geofix.models.classifier import Classifier, Design, open_classifier
+from geofix.models.runs import fill
 from geofix.recipes import CountryRecipe
 from geofix.transforms import Preprocess
 
@@ -212,7 +212,7 @@ def load_country_run(folder: Path) -> CountryRun:
         if head.name not in looks:
             raise WeightsError(f"{folder / PREPROCESS} says nothing of {head.name}; copy the whole run folder again.")
         model.network(head.name).preprocess = Preprocess.from_dict(looks[head.name])
-    _fill(model, read_state(folder / WEIGHTS), folder / WEIGHTS)
+    fill(model, read_state(folder / WEIGHTS), folder / WEIGHTS, CLASSES)
     return CountryRun(folder, recipe, model.eval(), knows, _fingerprint(folder))
 
 
@@ -221,17 +221,6 @@ def _json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise WeightsError(f"{path} is damaged ({error}); copy the run again.") from error
-
-
-def _fill(model: CountryModel, state: dict[str, torch.Tensor], path: Path) -> None:
-    own = model.state_dict()
-    foreign = sorted(set(own) ^ set(state)) or [key for key in own if own[key].shape != state[key].shape]
-    if foreign:
-        raise WeightsError(
-            f"{path} does not fit {CLASSES} beside it ({foreign[0]} differs); the two files belong to different runs: "
-            "copy the whole run folder again."
-        )
-    model.load_state_dict(state)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from geofix import recipes
 from geofix.errors import WeightsError
@@ -87,7 +88,7 @@ def load_run(folder: Path) -> Run:
         raise WeightsError(f"{folder / PREPROCESS} is damaged ({error}); copy the run again.") from error
     encoder = build(recipe, pretrained=False)
     encoder.preprocess = preprocess
-    _fill(encoder, read_state(folder / WEIGHTS), folder / WEIGHTS)
+    fill(encoder, read_state(folder / WEIGHTS), folder / WEIGHTS, "the recipe")
     return Run(folder, encoder.eval(), fingerprint(folder))
 
 
@@ -107,12 +108,13 @@ def copy_run(run: Run, folder: Path) -> None:
         write_atomically(folder / name, (run.folder / name).read_bytes())
 
 
-def _fill(encoder: Encoder, state: dict[str, torch.Tensor], path: Path) -> None:
-    own = encoder.state_dict()
+def fill(network: nn.Module, state: dict[str, torch.Tensor], path: Path, made_by: str) -> None:
+    """Fill a network that was `made_by` a file beside `path` from the tensors in `path`. Raises WeightsError."""
+    own = network.state_dict()
     foreign = sorted(set(own) ^ set(state)) or [key for key in own if own[key].shape != state[key].shape]
     if foreign:
         raise WeightsError(
-            f"{path} does not fit the recipe beside it ({foreign[0]} differs); the two files belong to "
+            f"{path} does not fit {made_by} beside it ({foreign[0]} differs); the two files belong to "
             "different runs: copy the whole run folder again."
         )
-    encoder.load_state_dict(state)
+    network.load_state_dict(state)
