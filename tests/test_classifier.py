@@ -119,21 +119,22 @@ def test_bad_names_and_sizes_are_told_at_once() -> None:
         check_looks(vit)
 
 
-def test_activation_is_what_each_place_adds_to_the_logit() -> None:
+def test_activation_is_what_each_place_adds_to_the_logit_beyond_those_of_all_classes() -> None:
     classifier = open_classifier(TINY, 3, pretrained=False, seed=0).eval()
     images = torch.randn(2, 3, 64, 64)
     found = activation(classifier, images, 1)
     with torch.no_grad():
         maps = classifier.trunk(images)
         logits = classifier(images)
-    weights = classifier.layer.weight[1].detach()
+    layer = classifier.layer
+    weights = (layer.weight[1] - layer.weight.mean(dim=0)).detach()
     for photo in range(2):
         for row in range(maps.shape[2]):
             for column in range(maps.shape[3]):
                 by_hand = float((weights * maps[photo, :, row, column]).sum())
                 assert float(found[photo, row, column]) == pytest.approx(by_hand, abs=1e-5)
-    means = found.mean(dim=(1, 2)) + classifier.layer.bias[1].detach()
-    assert torch.allclose(means, logits[:, 1], atol=1e-5)
+    means = found.mean(dim=(1, 2)) + (layer.bias[1] - layer.bias.mean()).detach()
+    assert torch.allclose(means, logits[:, 1] - logits.mean(dim=1), atol=1e-5)
     assert all(parameter.grad is None for parameter in classifier.parameters())
 
 

@@ -248,7 +248,11 @@ def test_what_is_not_sure_enough_is_not_told(run: CountryRun, dataset: Dataset) 
     doubted = asked(soft=1.01, continent=0.0)
     assert doubted.reason is not None and doubted.routing is not None and not doubted.routing.told
     assert "below the 1.01 from which 20% of the answers are wrong; the continent is" in doubted.reason
-    unknown = asked(soft=None, continent=None)
+    never = asked(soft=None, continent=None)
+    assert never.reason is not None and never.calibrated
+    assert never.reason.endswith("and no probability was high enough for only 20% of the answers to be wrong")
+    few = CountryRun(run.folder, run.recipe, run.model, replace(run.knows, sureness=Sureness(0.2, photos=5)), "x")
+    [unknown] = locate_countries(paths(dataset)[:1], few)
     assert unknown.reason is not None and not unknown.calibrated
     assert unknown.reason.endswith("and nothing was learned of when to answer")
 
@@ -303,6 +307,7 @@ def test_covering_what_an_answer_rests_on_costs_it(run: CountryRun, tmp_path: Pa
     found = explain(tmp_path / "corner.png", fix, run)
     assert found is not None
     assert found.heat.shape == found.pixels.shape[:2] == (32, 32)
+    assert found.heat.max() == pytest.approx(1.0)
     assert found.heat.min() >= 0 and found.heat.max() <= 1
     assert 0 <= found.covered <= 1 and 0 <= found.elsewhere <= 1
     head = next(one for one in run.knows.heads if one.name == found.head)

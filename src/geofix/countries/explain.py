@@ -58,8 +58,9 @@ def explain(path: Path, fix: Fix, run: CountryRun) -> Explanation | None:
     size = network.preprocess.size
     pixels = views(read_pixels(path, target=size, exactly=True), size)[0]
     maps = activation(network, normalised(stacked([pixels]), network.preprocess), number)[0].numpy()
-    heat = _enlarged(np.maximum(maps, 0), size)
-    masks = [np.zeros(size, dtype=bool), _hottest(heat), *_others(heat)]
+    speaks = _enlarged(maps, size)
+    heat = np.maximum(speaks, 0) / max(float(speaks.max()), 1e-12)
+    masks = [np.zeros(size, dtype=bool), _hottest(speaks), *_others(speaks)]
     pictures = [_covered(pixels, mask) for mask in masks]
     logits = Networks([network])(stacked(pictures))
     asked = softmax(logits, head.temperature)[:, number]
@@ -67,28 +68,25 @@ def explain(path: Path, fix: Fix, run: CountryRun) -> Explanation | None:
 
 
 def _enlarged(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """To the picture's size, 0..1; all 0 where nothing speaks for the class."""
-    scaled = torch.nn.functional.interpolate(
-        torch.from_numpy(maps)[None, None].float(), size, mode="bicubic", align_corners=False
-    )[0, 0].clamp(min=0)
-    most = float(scaled.max())
-    return np.asarray((scaled / most if most > 0 else scaled).numpy())
+    """To the picture's size."""
+    cells = torch.from_numpy(maps)[None, None].float()
+    return np.asarray(torch.nn.functional.interpolate(cells, size, mode="bilinear", align_corners=False)[0, 0].numpy())
 
 
-def _hottest(heat: np.ndarray) -> np.ndarray:
-    """The most active pixels, COVERED of all."""
-    mask = np.zeros(heat.size, dtype=bool)
-    mask[np.argsort(-heat, axis=None, kind="stable")[: round(COVERED * heat.size)]] = True
-    return mask.reshape(heat.shape)
+def _hottest(speaks: np.ndarray) -> np.ndarray:
+    """The pixels that speak most for the class, COVERED of all."""
+    mask = np.zeros(speaks.size, dtype=bool)
+    mask[np.argsort(-speaks, axis=None, kind="stable")[: round(COVERED * speaks.size)]] = True
+    return mask.reshape(speaks.shape)
 
 
-def _others(heat: np.ndarray) -> list[np.ndarray]:
+def _others(speaks: np.ndarray) -> list[np.ndarray]:
     """Parts as large that are not the most active one: that one's shape moved around the picture, edges joined.
 
     The shape matters: a blot in one piece hides more than scattered pixels do.
     """
-    hot = _hottest(heat)
-    rows, columns = heat.shape
+    hot = _hottest(speaks)
+    rows, columns = speaks.shape
     rng = np.random.default_rng(0)
     moved = [
         np.roll(hot, (int(rng.integers(rows)), int(rng.integers(columns))), axis=(0, 1)) for _ in range(4 * _ELSEWHERE)

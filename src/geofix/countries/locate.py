@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from geofix.countries.calibrate import summed_by_continent
+from geofix.countries.calibrate import FEWEST, summed_by_continent
 from geofix.countries.look import Seen, look
 from geofix.countries.routing import one_hot
 from geofix.encode import Progress
@@ -120,7 +120,7 @@ def _fix(
     return Fix(
         str(path),
         confidence=top,
-        calibrated=least is not None,
+        calibrated=sure.photos >= FEWEST,
         reason=None if routing.told else _doubt(run, routing, countries[0], least),
         scene=_scenes(run, seen, at),
         countries=countries,
@@ -150,11 +150,13 @@ def _scenes(run: CountryRun, seen: Seen, at: int) -> dict[str, float] | None:
 
 def _doubt(run: CountryRun, routing: Routing, first: dict[str, object], least: float | None) -> str:
     named = f"{first['name']} is likeliest with {first['probability']:.2f}"
-    limit = (
-        "and nothing was learned of when to answer"
-        if least is None
-        else f"below the {least:.2f} from which {run.knows.sureness.error_rate:.0%} of the answers are wrong"
-    )
+    sure = run.knows.sureness
+    if least is not None:
+        limit = f"below the {least:.2f} from which {sure.error_rate:.0%} of the answers are wrong"
+    elif sure.photos < FEWEST:
+        limit = "and nothing was learned of when to answer"
+    else:
+        limit = f"and no probability was high enough for only {sure.error_rate:.0%} of the answers to be wrong"
     continent = (
         f"; the continent is {routing.continent} ({routing.continent_probability:.2f})"
         if routing.continent_told

@@ -119,8 +119,8 @@ def check_looks(classifier: Classifier) -> None:
 
 
 def activation(classifier: Classifier, images: Images, number: int) -> Tensor:
-    """What each place of the last maps adds to the logit of class `number`: (n, rows, columns), its mean over places
-    the logit less the bias.
+    """What each place of the last maps adds to the logit of class `number` beyond the mean of all classes' logits,
+    which a softmax does not see: (n, rows, columns), its mean over places that difference, less the biases'.
 
     The class-activation map of Zhou et al. (2016), written as gradient times maps, which is the same for mean pooling
     (Draelos and Carin 2020); for networks with a layer between the two, to first order. Raises UsageError for a trunk
@@ -134,7 +134,7 @@ def activation(classifier: Classifier, images: Images, number: int) -> Tensor:
     with torch.enable_grad():
         maps.requires_grad_(True)
         logits = classifier.named(classifier.trunk.pooled(maps))
-        (gradient,) = torch.autograd.grad(logits[:, number].sum(), maps)
+        (gradient,) = torch.autograd.grad((logits[:, number] - logits.mean(dim=1)).sum(), maps)
     places = maps.shape[2] * maps.shape[3]
     speaks: Tensor = (gradient * maps.detach()).sum(dim=1) * places
     return speaks

@@ -24,6 +24,7 @@ from geofix.countries.explain import COVERED, Explanation
 from geofix.fixes import Fix
 from geofix.geography.codes import name_of
 from geofix.geography.features import features
+from geofix.models.countries import ALL
 
 _INK, _LAND, _SEA, _BAR, _SURE = "#333333", "#e4e2dc", "#f6f8fa", "#0b6e4f", "#c8553d"
 _SHOWN = 5  # countries in the list
@@ -77,7 +78,8 @@ def _heat(axes: Axes, explanation: Explanation | None) -> None:
     colours = colormaps["inferno"](explanation.heat)[..., :3]
     share = 0.75 * explanation.heat[..., None]
     axes.imshow((1 - share) * (0.4 + 0.6 * grey) + share * colours)
-    axes.set_title(f"Where {explanation.head} sees {name_of(explanation.country)}", color=_INK, fontsize=10, loc="left")
+    who = "the network" if explanation.head == ALL else explanation.head
+    axes.set_title(f"Where {who} sees {name_of(explanation.country)}", color=_INK, fontsize=10, loc="left")
     test = (
         f"{name_of(explanation.country)} {explanation.whole:.2f}; with the brightest {COVERED:.0%} covered "
         f"{explanation.covered:.2f},\nwith as much elsewhere covered {explanation.elsewhere:.2f}"
@@ -139,11 +141,11 @@ def _rings() -> dict[str, list[np.ndarray]]:
 
 
 def _bars(axes: Axes, title: str, values: Mapping[str, float]) -> None:
-    axes.set_title(title, color=_INK, fontsize=10, loc="left")
-    _plain(axes)
     if not values:
         axes.set_axis_off()
         return
+    axes.set_title(title, color=_INK, fontsize=10, loc="left")
+    _plain(axes)
     names = list(values)
     axes.barh(names, list(values.values()), color=_BAR, height=0.6)
     axes.invert_yaxis()
