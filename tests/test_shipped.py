@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from geofix import recipes
+from geofix.atlas.spots import VERIFIED_METHOD
 from geofix.atlas.store import METHODS, Atlas
 from geofix.data import deep_vg
 from geofix.data.places import Dataset
@@ -16,7 +17,7 @@ from geofix.data.truth import own_positions
 from geofix.errors import WeightsError
 from geofix.evaluate import evaluate
 from geofix.frames.looks import Camera
-from geofix.index_maps import FRAMES, frames_calibration, index_maps
+from geofix.index_maps import FRAMES, VERIFIED_FRAMES, frames_calibration, index_maps
 from geofix.locate import locate, locate_flight
 from geofix.models.runs import FILES, WEIGHTS, load_run, shipped_runs
 from geofix.train import train
@@ -82,13 +83,16 @@ def map_atlas(flight: FlightSummary, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_the_maps_encoder_is_small_and_brings_its_calibration(map_atlas: Atlas) -> None:
     folder = shipped_runs()[OF_MAPS]
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, FRAMES])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, FRAMES, VERIFIED_FRAMES])
     assert (folder / WEIGHTS).stat().st_size < 6_000_000
     run = load_run(Path(OF_MAPS))
     assert run.encoder.recipe.pretrained == "none"
     brought = frames_calibration(run)
     assert brought is not None and brought.method == METHODS["tiles"]
     assert map_atlas.calibration == brought
+    verified = frames_calibration(run, verified=True)
+    assert verified is not None and verified.method == VERIFIED_METHOD
+    assert map_atlas.calibration_of(verified=True) == verified
     built_in = recipes.load_any(OF_MAPS)
     for key in ("backbone", "cut", "partition", "blocks", "part_length", "image_size", "loss"):
         assert getattr(run.encoder.recipe, key) == getattr(built_in, key)
@@ -107,6 +111,18 @@ def test_frames_are_found_on_a_map_it_never_saw(flight: FlightSummary, map_atlas
     truth = own_positions(track)
     apart_m = [fix.position.metres_to(truth[fix.photo]) for fix in flown.fixes if fix.position is not None]
     assert len(apart_m) == 8 and max(apart_m[-3:]) < 25  # it comes from over fields, which this encoder does not know
+
+
+def test_frames_are_verified_on_a_map_it_never_saw(flight: FlightSummary, map_atlas: Atlas) -> None:
+    pytest.importorskip("cv2", reason="the verify extra is not installed")
+    camera = Camera(105.0, 60.0)
+    paths = sorted((flight.root / "frames").iterdir())
+    truth = own_positions(paths)
+    fixes = locate(paths, map_atlas, camera=camera, verify=True)
+    away_m = [fix.position.metres_to(truth[fix.photo]) for fix in fixes if fix.position is not None]
+    assert len(away_m) >= 6 and np.median(away_m) < 1
+    strangers = locate(sorted((flight.root / "elsewhere").iterdir()), map_atlas, camera=camera, verify=True)
+    assert sum(fix.position is None for fix in strangers) >= 5  # of 8
 
 
 @pytest.mark.slow

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from commands import called
 from conftest import hide
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.spots import PLACES, VERIFIED_METHOD, Spot
@@ -132,7 +136,7 @@ def test_what_has_no_contrast_is_not_compared() -> None:
 
 
 def seen(inliers: int, alike: float) -> Seen:
-    return Seen(Position(60.0, 10.0), 0.0, ZONE, 100, inliers, alike)
+    return Seen(Position(60.0, 10.0), 0.0, ZONE, 150.0, 100, inliers, alike)
 
 
 def test_the_best_place_is_the_one_the_map_speaks_for() -> None:
@@ -180,6 +184,7 @@ def test_a_place_is_seen_to_a_pixel(map_atlas: Atlas, heading: float, off: tuple
     assert one.position.metres_to(position(240, 250)) < 1.5
     assert abs((one.heading_deg - heading + 180) % 360 - 180) < 1
     assert one.inliers > 25 and one.agreement > 0.8 and one.zone == ZONE
+    assert one.width_m == pytest.approx(150, rel=0.01)
 
 
 def test_a_wrong_place_stays_as_it_was(map_atlas: Atlas) -> None:
@@ -236,7 +241,8 @@ def test_a_verified_track(map_atlas: Atlas, tmp_path: Path) -> None:
     flown = locate_flight(paths, map_atlas, camera=CAMERA, verify=True)
     for where, alone, smoothed in zip(way, flown.alone, flown.fixes, strict=True):
         assert alone.position is not None and alone.position.metres_to(position(*where)) < 2
-        assert smoothed.position is not None and smoothed.position.metres_to(position(*where)) < 25
+        assert smoothed.position == alone.position and smoothed.radius_m == alone.radius_m
+        assert smoothed.confidence > alone.confidence and not smoothed.calibrated
 
 
 # --- calibration
@@ -264,9 +270,10 @@ def test_verified_answers_have_a_calibration_of_their_own(
 ) -> None:
     assert learned.method == VERIFIED_METHOD and len(learned.weights) == 5 and str(PLACES) in VERIFIED_METHOD
     assert learned.weights[0] + learned.weights[1] > 0
-    assert map_atlas.calibration_of(verified=True) is None
-    map_atlas.set_calibration(learned, verified=True)
-    opened = Atlas.open(map_atlas.folder)
+    folder = Path(shutil.copytree(map_atlas.folder, tmp_path / "atlas"))
+    assert Atlas.open(folder).calibration_of(verified=True) is None
+    Atlas.open(folder).set_calibration(learned, verified=True)
+    opened = Atlas.open(folder)
     assert opened.calibration_of(verified=True) == learned and opened.calibration is None
     verified, plain = (locate([frames[0].path], opened, camera=CAMERA, verify=verify)[0] for verify in (True, False))
     assert verified.calibrated and verified.confidence > 0.8 and not plain.calibrated
@@ -279,9 +286,7 @@ def test_verified_answers_have_a_calibration_of_their_own(
 
 
 def test_a_calibration_of_another_verification_is_not_used(map_atlas: Atlas, learned: Calibration) -> None:
-    import dataclasses
-
-    map_atlas.set_calibration(dataclasses.replace(learned, method=METHODS["tiles"]), verified=True)
+    map_atlas.set_calibration(replace(learned, method=METHODS["tiles"]), verified=True)
     assert Atlas.open(map_atlas.folder).calibration_of(verified=True) is None
     map_atlas.set_calibration(None, verified=True)
 
@@ -299,15 +304,33 @@ def test_strangers_are_never_seen_where_they_are(map_atlas: Atlas, frames: list[
 
 
 def test_an_encoder_may_bring_both_calibrations(grid_run: Run, learned: Calibration, tmp_path: Path) -> None:
-    import json
-    import shutil
-
     assert frames_calibration(grid_run, verified=True) is None
     shutil.copytree(grid_run.folder, tmp_path / "run")
     (tmp_path / "run" / VERIFIED_FRAMES).write_text(json.dumps(learned.to_dict()), encoding="utf-8")
     run = load_run(tmp_path / "run")
     atlas = index_maps([write_map(tmp_path)], run, tmp_path / "atlas", scales_m=[SIDE_M]).atlas
     assert atlas.calibration_of(verified=True) == learned and atlas.calibration is None
+
+
+# --- commands
+
+
+def test_the_commands(
+    map_atlas: Atlas, frames: list[Photo], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen_by = ["--altitude", "100", "--fov", "73.74", "--verify"]
+    status, out, _ = called(capsys, "atlas", "calibrate", map_atlas.folder, frames[0].path.parent, *seen_by)
+    assert status == 0 and "calibrated on 42 of frames with known positions, 100.0% of them found within 50 m" in out
+    status, out, _ = called(capsys, "atlas", "info", map_atlas.folder)
+    assert "\ncalibration: none" in out and "\ncalibration with --verify: on 42 of frames" in out
+    status, out, _ = called(capsys, "locate", frames[0].path, "--atlas", map_atlas.folder, "--json", *seen_by)
+    [fix] = [json.loads(line) for line in out.splitlines()]
+    assert status == 0 and fix["calibrated"] and fix["radius_m"] == 5
+    status, out, _ = called(
+        capsys, "locate", frames[0].path, "--atlas", map_atlas.folder, "--track", "--json", *seen_by
+    )
+    assert status == 0 and json.loads(out)["position"] is not None
+    map_atlas.set_calibration(None, verified=True)
 
 
 # --- what cannot be

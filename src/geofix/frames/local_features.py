@@ -73,7 +73,7 @@ class LocalFeatures:
         )
 
     def take(self, rows: np.ndarray) -> LocalFeatures:
-        """Some features, by number or by a mask."""
+        """Some features, by number."""
         return LocalFeatures(self.points[rows], self.widths[rows], self.angles_deg[rows], self.descriptors[rows])
 
     def measured(self, origin: np.ndarray, unit: float) -> LocalFeatures:
@@ -83,7 +83,7 @@ class LocalFeatures:
     def roots(self) -> RootRows:
         """RootSIFT: unit vectors, the roots of descriptors that add up to 1."""
         totals = np.maximum(self.descriptors.sum(axis=1, dtype=np.float32), 1)
-        return np.sqrt(self.descriptors / totals[:, None], dtype=np.float32)
+        return np.asarray(np.sqrt(self.descriptors / totals[:, None], dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,13 @@ def _along(fix: Fix, point: Point, grid: Grid, searched: Searched, found: Found,
     if point.confidence < min_confidence:
         lost = f"can't tell: the track is lost here (confidence {point.confidence:.2f}, below {min_confidence:.2f})"
         return replace(told, position=None, radius_m=None, heading_deg=None, reason=lost)
+    # Where the map itself has said where the frame is, cells of the filter are coarser than that.
+    if (
+        searched.verifier
+        and fix.position
+        and fix.position.metres_to(point.position) <= searched.tiles.sides_m.min() / 2
+    ):
+        return told
     near = metres_from(point.position, searched.rows.latlons[found.tiles]) <= searched.tiles.sides_m[found.tiles] / 2
     heading = None
     if near.any():

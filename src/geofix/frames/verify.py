@@ -10,7 +10,7 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,10 @@ from geofix.frames.local_features import (
 from geofix.frames.looks import ANY_TURN, Look, squares
 from geofix.photos import resized
 from geofix.positions import Position
-from geofix.shapes import Pixels, ResizedPixels
+from geofix.shapes import Degrees, Pixels, ResizedPixels
 
 FEWEST_INLIERS = 6  # that may lie as in the frame for a reason
+COMPARED = 5  # places, those with most inliers, at which frame and map are compared as a whole
 MAP_PX = 128  # of the map, along the side of its smallest tiles; coarser maps as they are
 FRAME_FEATURES = 500
 BLOCK_PX, BLOCK_FEATURES = 256, 600  # the map is looked at in blocks, which are kept for the next frames
@@ -44,6 +45,7 @@ _OFF = 0.5  # of the smallest tile's side: how far off a place may be
 _TURN_DEG = 20.0  # off: looks are 15 degrees apart
 _STRETCH = 1.35  # off, where the camera is unknown by up to 1.1
 _WITHIN_PX = 3.0
+_WRAP_DEG = 65_536 / 360
 _SQUARE_PX, _CELLS = 64, 16  # of the square that is compared as a whole: a side, and cells along it
 _LEAST_CONTRAST = 1.0  # of 255
 
@@ -51,13 +53,15 @@ _LEAST_CONTRAST = 1.0  # of 255
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A place looked at closely: the position of the frame's middle, the heading of its upper edge from grid north of
-    UTM `zone`, how many features of the frame were matched there, how many of those lie as in the frame (the inliers),
-    and how alike frame and map are there (`agreement`, -1..1; 0 where too few lie so).
+    UTM `zone`, how wide the frame is on the ground, how many features of it were matched there, how many of those lie
+    as in the frame (the inliers), and how alike frame and map are there (`agreement`, -1..1; 0 where they were not
+    compared).
     """
 
     position: Position
     heading_deg: float
     zone: int
+    width_m: float
     matched: int
     inliers: int
     agreement: float
@@ -115,7 +119,7 @@ class Verifier:
             for column, row in itertools.product(*(range(low, high + 1) for low, high in zip(first, last, strict=True)))
         ]
         found = LocalFeatures.joined(parts).measured(point * [1, -1], 1.0)
-        return found.take((np.abs(found.points) <= radius_m).all(axis=1))
+        return found.take(np.flatnonzero((np.abs(found.points) <= radius_m).all(axis=1)))
 
     def _block(self, aerial: AerialMap, column: int, row: int) -> LocalFeatures:
         """The features of one block, in metres east and south of the plane's origin."""
@@ -140,7 +144,7 @@ class Verifier:
         if pixels is None:
             return LocalFeatures.none()
         found = features_of(pixels, BLOCK_FEATURES)
-        found = found.take((np.abs(found.points - size_px / 2) <= BLOCK_PX / 2).all(axis=1))
+        found = found.take(np.flatnonzero((np.abs(found.points - size_px / 2) <= BLOCK_PX / 2).all(axis=1)))
         moved = found.measured(np.full(2, size_px / 2), unit_m)
         return moved.measured(np.array([-east_m, north_m]), 1.0)
 
@@ -152,13 +156,17 @@ def seen_at(
     were so wide on the ground. Raises DataError where a map is no longer there, or damaged.
     """
     looked: dict[tuple[float, float], LocalFeatures] = {}
-    seen = []
+    seen: list[Seen] = []
     for spot, tile, width_m in zip(spots, tiles, widths_m, strict=True):
         aerial = verifier.map_of(tile)
         unit_m = verifier.metres_per_pixel(aerial)
         if (width_m, unit_m) not in looked:
             looked[width_m, unit_m] = frame_features(pixels, width_m, unit_m)
-        seen.append(_seen(verifier, aerial, pixels, spot, looked[width_m, unit_m], width_m))
+        seen.append(_seen(verifier, aerial, spot, looked[width_m, unit_m], width_m, pixels.shape[0] / pixels.shape[1]))
+    for number in sorted(range(len(seen)), key=lambda number: -seen[number].inliers)[:COMPARED]:
+        if seen[number].inliers >= FEWEST_INLIERS:
+            alike = _compared(verifier.map_of(tiles[number]), pixels, seen[number])
+            seen[number] = replace(seen[number], agreement=alike)
     return seen
 
 
@@ -173,25 +181,30 @@ def frame_features(pixels: Pixels, width_m: float, unit_m: float) -> LocalFeatur
     return features_of(small, FRAME_FEATURES).measured(middle, width_m / small.shape[1])
 
 
-def _seen(
-    verifier: Verifier, aerial: AerialMap, pixels: Pixels, spot: Spot, frame: LocalFeatures, width_m: float
-) -> Seen:
-    rows, columns = pixels.shape[:2]
+def _seen(verifier: Verifier, aerial: AerialMap, spot: Spot, frame: LocalFeatures, width_m: float, high: float) -> Seen:
+    """`high` is the frame's height as a share of its width."""
     off_m = _OFF * verifier.finest_m
     point = aerial.points(np.array([[spot.position.lat, spot.position.lon]]))[0]
-    there = verifier.around(aerial, point, math.hypot(width_m, width_m * rows / columns) / 2 + off_m)
+    there = verifier.around(aerial, point, width_m * math.hypot(1, high) / 2 + off_m)
     pairs = matched(frame, there, spot.heading_deg, off_m)
     within_m = _WITHIN_PX * verifier.metres_per_pixel(aerial)
     fit = similarity(frame.points[pairs[:, 0]], there.points[pairs[:, 1]], within_m)
     if fit is None or fit.inliers < FEWEST_INLIERS or not _plausible(fit, spot.heading_deg, off_m):
-        return Seen(spot.position, spot.heading_deg, aerial.zone, len(pairs), fit.inliers if fit else 0, 0.0)
-    found = point + np.array([fit.right, -fit.down])
-    lat, lon = (float(part) for part in aerial.latlons(found[None])[0])
-    square_m = width_m * fit.stretch * min(rows, columns) / columns * ANY_TURN
-    ground = aerial.read(Window(float(found[0]), float(found[1]), square_m, _SQUARE_PX))
-    look = squares(pixels, [Look(fit.turn_deg)], (_SQUARE_PX, _SQUARE_PX))[0]
-    alike = 0.0 if ground is None else agreement(look, ground)
-    return Seen(Position(lat, lon), fit.turn_deg, aerial.zone, len(pairs), fit.inliers, alike)
+        inliers = fit.inliers if fit else 0
+        return Seen(spot.position, spot.heading_deg, aerial.zone, width_m, len(pairs), inliers, 0.0)
+    lat, lon = (float(part) for part in aerial.latlons((point + np.array([fit.right, -fit.down]))[None])[0])
+    width_m *= fit.stretch
+    return Seen(Position(lat, lon), fit.turn_deg, aerial.zone, width_m, len(pairs), fit.inliers, 0.0)
+
+
+def _compared(aerial: AerialMap, pixels: Pixels, seen: Seen) -> float:
+    """How alike frame and map are at a place: in the largest square that can be turned in the frame."""
+    rows, columns = pixels.shape[:2]
+    east_m, north_m = (float(part) for part in aerial.points(np.array([[seen.position.lat, seen.position.lon]]))[0])
+    square_m = seen.width_m * min(rows, columns) / columns * ANY_TURN
+    ground = aerial.read(Window(east_m, north_m, square_m, _SQUARE_PX))
+    look = squares(pixels, [Look(seen.heading_deg)], (_SQUARE_PX, _SQUARE_PX))[0]
+    return 0.0 if ground is None else agreement(look, ground)
 
 
 def matched(frame: LocalFeatures, there: LocalFeatures, heading_deg: float, off_m: float) -> Pairs:
@@ -202,22 +215,28 @@ def matched(frame: LocalFeatures, there: LocalFeatures, heading_deg: float, off_
     angle = math.radians(heading_deg)
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     here, other = _within(frame.points @ turn, there.points, off_m)
-    turned = np.abs((there.angles_deg[other] - frame.angles_deg[here] - heading_deg + 180) % 360 - 180)
-    stretched = np.abs(np.log(there.widths[other] / frame.widths[here]))
-    kept = (turned <= _TURN_DEG) & (stretched <= math.log(_STRETCH))
+    turned = _wrapped(there.angles_deg)[other] - _wrapped(frame.angles_deg + heading_deg)[here]
+    most = round(_TURN_DEG * _WRAP_DEG)
+    kept = (turned <= most) & (turned >= -most)  # the absolute of the lowest number of 16 bits is that number
+    here, other = here[kept], other[kept]
+    stretched = np.abs(np.log(there.widths)[other] - np.log(frame.widths)[here])
+    kept = stretched <= math.log(_STRETCH)
     here, other = here[kept], other[kept]
     alike = np.einsum("nd,nd->n", frame.roots()[here], there.roots()[other])
     best = _first_of_each(here, alike) & _first_of_each(other, alike)
     return np.stack([here[best], other[best]], axis=1)
 
 
+def _wrapped(angles_deg: Degrees) -> np.ndarray:
+    """Angles as numbers of 16 bits that wrap where angles do, so that a difference is the shorter way round."""
+    return np.round(angles_deg % 360 * _WRAP_DEG).astype(np.int64).astype(np.uint16).view(np.int16)
+
+
 def _within(expected: Points, points: OtherPoints, off_m: float) -> tuple[np.ndarray, np.ndarray]:
     """The numbers of all pairs of points that are at most `off_m` apart in both directions."""
     order = np.argsort(points[:, 0])
-    first, last = (
-        np.searchsorted(points[order, 0], expected[:, 0] + off, side=side)
-        for off, side in ((-off_m, "left"), (off_m, "right"))
-    )
+    first = np.searchsorted(points[order, 0], expected[:, 0] - off_m, side="left")
+    last = np.searchsorted(points[order, 0], expected[:, 0] + off_m, side="right")
     count = last - first
     here = np.repeat(np.arange(len(expected)), count)
     along = np.arange(len(here)) - np.repeat(np.cumsum(count) - count, count)
@@ -255,7 +274,7 @@ def _coarse_layers(square: ResizedPixels) -> np.ndarray:
     red, green, blue = np.moveaxis(square.astype(np.float64), 2, 0)
     layers = np.stack([(red + green + blue) / 3, red - green, blue - green])
     step = len(red) // _CELLS
-    return layers.reshape(3, _CELLS, step, _CELLS, step).mean(axis=(2, 4)).reshape(3, -1)
+    return np.asarray(layers.reshape(3, _CELLS, step, _CELLS, step).mean(axis=(2, 4)).reshape(3, -1))
 
 
 def best_of(seen: Sequence[Seen]) -> int:
