@@ -10,7 +10,7 @@ EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
 def test_there_are_examples() -> None:
-    assert [path.name for path in EXAMPLES] == ["crossview.py", "map.py", "place.py"]
+    assert [path.name for path in EXAMPLES] == ["country.py", "crossview.py", "map.py", "place.py"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -23,4 +23,4 @@ def test_each_is_short(path: Path) -> None:
 def test_each_runs(path: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, path, tmp_path / "out"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert ("frames of the track" if path.stem == "map" else "R@1") in done.stdout
+    assert {"map": "frames of the track", "country": "soft routing: top-1"}.get(path.stem, "R@1") in done.stdout
