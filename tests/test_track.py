@@ -148,10 +148,10 @@ def naive_beliefs(claims: list[np.ndarray], confidences: list[float], reach: flo
                 spread[there] += remembered[here] * min(1.0, max(0.0, reach + 0.5 - math.dist(here, there)))
             total = sum(spread.values())
             remembered = {cell: 0.99 * spread[cell] / total + 0.01 / len(cells) for cell in cells}
-        wrong = 0.8 * sum(claim[cell] * remembered[cell] for cell in cells) + 0.2 / len(cells)
+        wrong = 0.9 * sum(claim[cell] * remembered[cell] for cell in cells) + 0.1 / len(cells)
         believed = np.array([confidence * claim[cell] + (1 - confidence) * wrong for cell in cells])
         beliefs.append(believed.reshape(rows, columns) / believed.sum())
-        remembered = {cell: 0.9 * remembered[cell] + 0.1 * claim[cell] for cell in cells}
+        remembered = {cell: 0.8 * remembered[cell] + 0.2 * claim[cell] for cell in cells}
     return beliefs
 
 

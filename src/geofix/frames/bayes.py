@@ -28,8 +28,8 @@ _LOST = 0.01  # the chance, from one frame to the next, of being anywhere
 _WIDTH = 0.25  # of a tile's side: the standard deviation of where its ground may lie
 _DOUBT = 0.02  # of what a frame says, at least, is that it may lie anywhere
 # Learned on tracks of rendered flights by the probability that they give to the truth (docs/log.md, 2026-11-26):
-_AGAIN = 0.8  # the share of wrong frames that claim what frames before them claimed
-_REMEMBERED = 0.9  # of what was claimed before, from one frame to the next
+_AGAIN = 0.9  # the share of wrong frames that claim what frames before them claimed
+_REMEMBERED = 0.8  # of what was claimed before, from one frame to the next
 LEARNED_M = 24.0  # between two frames of these tracks
 
 Cells = Float[np.ndarray, "rows columns"]
