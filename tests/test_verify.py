@@ -14,15 +14,16 @@ import pytest
 from commands import called
 from conftest import hide
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.spots import PLACES, VERIFIED_METHOD, Spot
+from geofix.atlas.spots import PLACES, VERIFIED_METHOD, Found, Spot
 from geofix.atlas.store import METHODS, Atlas
+from geofix.atlas.verify import verify as verify_atlas
 from geofix.calibrate import on_photos
 from geofix.data.maps.source import Window
 from geofix.data.truth import own_positions
 from geofix.errors import DataError, MissingExtraError, UsageError
 from geofix.frames.calibrate import ask, learned_on
 from geofix.frames.local_features import LocalFeatures, features_of
-from geofix.frames.locate import searched_tiles
+from geofix.frames.locate import Place, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.verify import BLOCK_PX, Seen, Verifier, agreement, best_of, frame_features, matched, seen_at
 from geofix.index_maps import VERIFIED_FRAMES, frames_calibration, index_maps
@@ -208,7 +209,24 @@ def test_a_frame_finer_than_the_map_is_made_as_coarse() -> None:
     assert len(frame_features(frame(240, 240, 0.0, 120, 90), 480.0, 1.0)) == len(plain)
 
 
+def test_a_frame_wider_than_the_map_is_looked_at_in_its_middle(map_atlas: Atlas) -> None:
+    verifier = Verifier.of(map_atlas)
+    pixels = frame(240, 250, 0.0, 150, 150)
+    one = seen_at(verifier, pixels, [spot(240, 250, 0.0)], map_atlas.rows.paths[:1], [200_000.0])[0]
+    assert one.support == 0 and len(verifier._blocks) <= (2 * 8 * SIDE_M / BLOCK_PX + 2) ** 2
+
+
 # --- answers
+
+
+def test_what_the_map_does_not_speak_for_stays_where_the_tiles_have_it() -> None:
+    guess, found = spot(200, 200, 30.0), Found(np.array([3, 4]), np.array([0.1, 0.2], dtype=np.float32), np.zeros(2))
+    place = Place.verified(guess, seen(9, -0.2), found)
+    assert (place.position, place.heading_deg, place.radius_m) == (guess.position, 30.0, guess.spread_m)
+    assert place.order == 0 and place.found is found and place.evidence == (math.log(10), -0.2, 1.0, 1.0, 0.1)
+    told = Place.verified(guess, seen(40, 0.5), found)
+    assert told.position == seen(40, 0.5).position and told.order == 0.5 and told.radius_m == 5
+    assert told.found.tiles.tolist() == [3]  # the spot's own
 
 
 @pytest.mark.parametrize("camera", [CAMERA, None])
@@ -289,6 +307,13 @@ def test_a_calibration_of_another_verification_is_not_used(map_atlas: Atlas, lea
     map_atlas.set_calibration(replace(learned, method=METHODS["tiles"]), verified=True)
     assert Atlas.open(map_atlas.folder).calibration_of(verified=True) is None
     map_atlas.set_calibration(None, verified=True)
+
+
+def test_a_damaged_one_is_named(map_atlas: Atlas, learned: Calibration, tmp_path: Path) -> None:
+    atlas = Atlas.open(Path(shutil.copytree(map_atlas.folder, tmp_path / "atlas")))
+    atlas.set_calibration(replace(learned, weights=(1.0,)), verified=True)
+    [problem] = verify_atlas(atlas)
+    assert str(problem).startswith("The calibration in atlas.json is damaged (its lists differ in length); run ")
 
 
 def test_strangers_are_never_seen_where_they_are(map_atlas: Atlas, frames: list[Photo]) -> None:

@@ -167,12 +167,13 @@ class Place:
         where the map does not speak for it the radius is that of the tiles.
         """
         doubt = f"only {seen.inliers} of {seen.matched} local features lie on the map as they do in the frame"
-        radius_m = SMALLEST_RADIUS_M if seen.support > 0 else spot.spread_m
-        order = seen.support / (seen.support + _HALF_SURE)
-        # Tiles elsewhere were looked at and are out of it.
-        left = found.take(spot.members) if seen.support > 0 else found
         evidence = (*seen.evidence, *spot.evidence)
-        return cls(seen.position, seen.heading_deg, seen.zone, evidence, left, order, radius_m, doubt)
+        order = seen.support / (seen.support + _HALF_SURE)
+        if not order:
+            return cls(spot.position, spot.heading_deg, spot.zone, evidence, found, order, spot.spread_m, doubt)
+        # Tiles elsewhere were looked at and are out of it.
+        left = found.take(spot.members)
+        return cls(seen.position, seen.heading_deg, seen.zone, evidence, left, order, SMALLEST_RADIUS_M, doubt)
 
 
 def searched_tiles(

@@ -40,7 +40,8 @@ MAP_PX = 128  # of the map, along the side of its smallest tiles; coarser maps a
 FRAME_FEATURES = 500
 BLOCK_PX, BLOCK_FEATURES = 256, 600  # the map is looked at in blocks, which are kept for the next frames
 _MARGIN_PX = 24  # around a block, so that features at its edge are as they would be in the whole map
-_BLOCKS = 3000  # that are kept: 250 MB
+_BLOCKS = 3000  # that are kept: 300 MB
+_WIDEST = 8.0  # smallest tiles, from its middle, that are looked at of a frame
 _OFF = 0.5  # of the smallest tile's side: how far off a place may be
 _TURN_DEG = 20.0  # off: looks are 15 degrees apart
 _STRETCH = 1.35  # off, where the camera is unknown by up to 1.1
@@ -185,7 +186,8 @@ def _seen(verifier: Verifier, aerial: AerialMap, spot: Spot, frame: LocalFeature
     """`high` is the frame's height as a share of its width."""
     off_m = _OFF * verifier.finest_m
     point = aerial.points(np.array([[spot.position.lat, spot.position.lon]]))[0]
-    there = verifier.around(aerial, point, width_m * math.hypot(1, high) / 2 + off_m)
+    reach_m = min(width_m * math.hypot(1, high) / 2 + off_m, _WIDEST * verifier.finest_m)
+    there = verifier.around(aerial, point, reach_m)
     pairs = matched(frame, there, spot.heading_deg, off_m)
     within_m = _WITHIN_PX * verifier.metres_per_pixel(aerial)
     fit = similarity(frame.points[pairs[:, 0]], there.points[pairs[:, 1]], within_m)
