@@ -110,8 +110,10 @@ def test_flags_that_do_not_go_with_it(tmp_path: Path, capsys: Captured) -> None:
     ):  # fmt: skip
         said = refused(capsys, "evaluate", path, flag, *value)
         assert f"{flag} is not for a table of predicted coordinates; leave it out." in said
-    for flag, *value in (("--truth", path), ("--level", "territory"), ("--distance", "geodesic"), ("--radians",)):
+    for flag, *value in (("--truth", path), ("--distance", "geodesic"), ("--radians",)):
         assert f"{flag} is not for a run; leave it out." in refused(capsys, "evaluate", "run", flag, *value)
+    said = refused(capsys, "evaluate", "run", "--level", "territory")
+    assert "--level is about countries, which this run does not name; leave it out." in said
     assert "A table of predicted coordinates is evaluated by itself" in refused(capsys, "evaluate", path, path)
 
 
