@@ -44,9 +44,10 @@ def demo(more: list[str]) -> int:
 
 
 def test(more: list[str]) -> int:
-    """The test suite."""
+    """The test suite, a process a core: each keeps to one thread, since two that share the cores are slower than that."""
     install()
-    return run([BIN / "python", "-m", "pytest", *more])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return run([BIN / "python", "-m", "pytest", "-n", "logical", "--dist", "loadfile", *more])
 
 
 def check(_: list[str]) -> int:

@@ -124,7 +124,7 @@ def recipe_table(recipe: type[BaseModel]) -> str:
         meaning = comments.get(key) or _MEANINGS.get(key)
         if not meaning:
             raise SystemExit(f"The recipe key {key} has no comment in its source; add one there.")
-        rows.append(f"| `{key}` | `{_yaml(key, field.default)}` | {_cell(meaning)} |")
+        rows.append(f"| `{key}` | `{_yaml(key, field.get_default(call_default_factory=True))}` | {_cell(meaning)} |")
     return "\n".join(rows)
 
 

@@ -15,8 +15,8 @@ def main(out: Path) -> None:
     write_crossview(out / "town", places=24, seed=7, drone_views=4)
     dataset = geofix.open_dataset(out / "town")
 
-    # A small trunk of seeded random weights, and a minute's training; leave "pretrained" out for ImageNet's.
-    changes = ["pretrained=none", "backbone=resnet10t", "image_size=96x96", "epochs=6", "photos_per_place=4"]
+    # A small trunk of seeded random weights; leave "pretrained" out for ImageNet's.
+    changes = ["pretrained=none", "backbone=resnet10t", "image_size=96x96", "part_length=12"]
     recipe = recipes.with_settings(recipes.load_of_encoder("bui-small"), changes)
     untrained = geofix.train(recipes.with_settings(recipe, ["epochs=0"]), None, out / "untrained")
     run = geofix.train(recipe, dataset, out / "run")

@@ -81,8 +81,8 @@ def shared() -> Path:
 def grid_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An untrained encoder of 64x64 pixels that can tell where in the picture things lie: for maps and frames."""
     settings = [
-        "name=grid", "pretrained=none", "epochs=0", "image_size=64x64", "cut=layer1", "global_stages=[]",
-        "partition=grid", "blocks=4", "pooling=average", "part_length=8", "flip_test=false",
+        "name=grid", "pretrained=none", "epochs=0", "image_size=64x64", "cut=layer1", "block_stages=[]",
+        "learn=steps", "partition=grid", "blocks=4", "pooling=average", "part_length=8", "flip_test=false",
     ]  # fmt: skip
     recipe = recipes.with_settings(recipes.load_any("bui-small"), settings)
     assert isinstance(recipe, recipes.CrossviewRecipe)

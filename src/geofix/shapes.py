@@ -100,6 +100,9 @@ Pairs = Int[np.ndarray, "m 2"]
 Heat = Float[np.ndarray, "h w"]
 """How much each pixel of a photo speaks for an answer, 0..1."""
 
+PhotoViews = Float[np.ndarray, "_ _ _"]
+"""What a trunk sees of photos, each looked at in several ways: photos x views x numbers."""
+
 ClassRows = Float[np.ndarray, "n _"]
 """Logits or probabilities of n photos, one column for each class of one head among others."""
 

@@ -30,6 +30,7 @@ from geofix.learn.pairs import JOURNAL, learn_pairs
 from geofix.learn.place_learner import PlaceLearner
 from geofix.learn.triplets import TripletLesson
 from geofix.learn.verdict import before_and_after, scores_json, verdict
+from geofix.learn.view_pairs import learn_view_pairs
 from geofix.models.crossview import BlockEncoder
 from geofix.models.encoder import Encoder
 from geofix.models.runs import PREPROCESS, RECIPE, SCORES, WEIGHTS, Run, load_run, save_run
@@ -170,6 +171,11 @@ def _gone_through(
     every, keep_last = 1, False
     if isinstance(recipe, CrossviewRecipe):
         assert isinstance(encoder, BlockEncoder)
+        if recipe.learn == "pairs":
+            write_atomically(out / RECIPE, recipe.to_yaml())
+            return learn_view_pairs(
+                encoder, split, mark, out, key=key, say=say, progress=progress, after_epoch=after_epoch
+            )
         learner = ViewLearner(encoder, ViewLesson(recipe, split, say), progress)
         every, keep_last = recipe.measure_every, recipe.choose_on == "last"
     elif recipe.learn != "pairs":

@@ -30,12 +30,21 @@ def temperature_of(
     """
     known = held.take([row for row, label in enumerate(held.labels) if label in head.classes])
     if len(known) < FEWEST:
-        return 1.0, (
-            f"{len(known)} photos of {head.name} were held out, fewer than {FEWEST}: its probabilities are not "
-            "calibrated."
-        )
+        return temperature_for(head, np.zeros((len(known), len(head.classes))), np.zeros(len(known), dtype=np.int64))
     rows, logits, _ = described(Networks([classifier], precision, flip), known.photos)
     truth = np.array([head.classes.index(known.labels[row]) for row in rows], dtype=np.int64)
+    return temperature_for(head, logits, truth)
+
+
+def temperature_for(head: Head, logits: ClassRows, truth: np.ndarray) -> tuple[float, str | None]:
+    """The temperature of a head by logits (n, k) of photos that it did not learn from and the number of each one's
+    class (n), and a sentence where there are too few.
+    """
+    if len(truth) < FEWEST:
+        return 1.0, (
+            f"{len(truth)} photos of {head.name} were held out, fewer than {FEWEST}: its probabilities are not "
+            "calibrated."
+        )
     return min(max(fit_temperature(softmax(logits), truth), _COLDEST), _HOTTEST), None
 
 

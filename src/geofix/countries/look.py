@@ -18,7 +18,7 @@ from geofix.models.countries import CountryRun, Head, Knowledge
 from geofix.photos import Photo, read_pixels
 from geofix.recipes import Precision
 from geofix.shapes import DescriptorRows, Pixels, Probabilities, SceneProbabilities
-from geofix.tensors import PixelBatch
+from geofix.tensors import ClassLogits, PixelBatch, Pooled
 from geofix.transforms import Preprocess, normalised, views
 
 
@@ -60,7 +60,10 @@ class Seen:
 
 
 class Networks:
-    """Classifiers that take photos of one size, made ready to run fast; pixels -> the logits of all side by side."""
+    """Classifiers that take photos of one size, made ready to run fast; pixels -> the logits of all side by side.
+
+    Networks that see through the same trunk let it look once.
+    """
 
     def __init__(
         self,
@@ -74,10 +77,15 @@ class Networks:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.flip = flip
         self.networks = [copy.deepcopy(one).eval().requires_grad_(False) for one in networks]
-        for one in self.networks:
-            trunk = fused(one.trunk)
-            assert isinstance(trunk, type(one.trunk))
-            one.trunk = trunk.to(dtype=self.dtype)
+        self.trunk_of = [
+            next(first for first in range(number + 1) if alike(networks[first], one))
+            for number, one in enumerate(networks)
+        ]
+        for number, one in enumerate(self.networks):
+            if self.trunk_of[number] == number:
+                trunk = fused(one.trunk)
+                assert isinstance(trunk, type(one.trunk))
+                one.trunk = trunk.to(dtype=self.dtype)
             one.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.descriptor_length = sum(one.layer.out_features for one in self.networks)
 
@@ -86,16 +94,61 @@ class Networks:
         """Logits (n, classes of all networks), float32, in the computer's main memory."""
         batch = batch.to(self.device)
         looks = [batch, batch.flip(3)] if self.flip else [batch]
-        found = []
-        for one in self.networks:
-            said = [one(normalised(look, one.preprocess).to(self.dtype)).float() for look in looks]
-            found.append(torch.stack(said).mean(dim=0))
+        said = [self._said(look) for look in looks]
+        found = [torch.stack(every).mean(dim=0) for every in zip(*said, strict=True)]
         return np.asarray(torch.cat(found, dim=1).cpu().numpy())
+
+    def _said(self, batch: PixelBatch) -> list[ClassLogits]:
+        pooled: dict[int, Pooled] = {}
+        for number in dict.fromkeys(self.trunk_of):
+            one = self.networks[number]
+            pooled[number] = one.trunk.pooled(one.trunk(normalised(batch, one.preprocess).to(self.dtype)))
+        return [one.named(pooled[trunk]).float() for one, trunk in zip(self.networks, self.trunk_of, strict=True)]
 
     @property
     def batch_size(self) -> int:
         """Photos a batch that suit the device."""
         return photos_at_once(self.preprocess.size, self.device)
+
+
+class Vectors:
+    """A classifier's trunk made ready to run fast: pixels -> the pooled vectors of a photo and of its mirror image."""
+
+    def __init__(self, classifier: Classifier, precision: Precision = "fp32") -> None:
+        self._networks = Networks([classifier], precision)
+        self.preprocess = classifier.preprocess
+        self.descriptor_length = 2 * classifier.trunk.channels
+
+    @torch.inference_mode()
+    def __call__(self, batch: PixelBatch) -> DescriptorRows:
+        """(n, 2 d), float32."""
+        one, ready = self._networks.networks[0], self._networks
+        batch = batch.to(ready.device)
+        seen = [
+            one.trunk.pooled(one.trunk(normalised(look, one.preprocess).to(ready.dtype))).float()
+            for look in (batch, batch.flip(3))
+        ]
+        return np.asarray(torch.cat(seen, dim=1).cpu().numpy())
+
+    @property
+    def batch_size(self) -> int:
+        """Photos a batch that suit the device."""
+        return self._networks.batch_size
+
+
+def alike(first: Classifier, second: Classifier) -> bool:
+    """Whether two classifiers see the same: one kind of trunk with equal weights, on photos prepared alike."""
+    if first is second:
+        return True
+    if first.preprocess != second.preprocess or type(first.trunk) is not type(second.trunk):
+        return False
+    ours, others = first.trunk.state_dict(), second.trunk.state_dict()
+    return (
+        (first.design.backbone, first.design.options, first.design.stages)
+        == (second.design.backbone, second.design.options, second.design.stages)
+        and ours.keys() == others.keys()
+        and all(torch.equal(ours[key], others[key]) for key in ours)
+    )
 
 
 class Lookers:
@@ -137,9 +190,9 @@ def look(
 
 
 def described(
-    networks: Networks, photos: Sequence[Photo], progress: Progress | None = None
+    networks: Networks | Vectors, photos: Sequence[Photo], progress: Progress | None = None
 ) -> tuple[np.ndarray, DescriptorRows, tuple[PhotoError, ...]]:
-    """Rows of the photos that could be read (m,), the logits of all networks (m, k), and the others' errors."""
+    """Rows of the photos that could be read (m,), what all networks say of them (m, k), and the others' errors."""
     size = networks.preprocess.size
 
     def prepared(photo: Photo) -> list[Pixels]:

@@ -244,7 +244,7 @@ class _Watch(Callback):
             self.least = nll
             write_atomically(self.best, _weights(learner.classifier))
         trainer.save_checkpoint(self.out / CHECKPOINT)
-        write_atomically(self.out / METRICS, _with_rows(self.out / METRICS, learner.task.name, self.history))
+        write_atomically(self.out / METRICS, log_text(self.out / METRICS, learner.task.name, self.history))
         if self.after_epoch:
             self.after_epoch()
 
@@ -274,7 +274,7 @@ def _weights(classifier: Classifier) -> bytes:
     return save({key: value.detach().contiguous().cpu() for key, value in classifier.state_dict().items()})
 
 
-def _with_rows(path: Path, name: str, history: list[dict[str, str | int | float]]) -> str:
+def log_text(path: Path, name: str, history: list[dict[str, str | int | float]]) -> str:
     """metrics.csv with a network's rows at its end, and the others' as they are."""
     kept: list[dict[str, Any]] = []
     if is_file(path):

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from geofix.countries.calibrate import sureness, temperature_of
 from geofix.countries.look import look
-from geofix.data.labels import Labelled, held_out_groups, labelled_countries, labelled_scenes
+from geofix.data.labels import Labelled, held_out_groups, labelled_scenes
 from geofix.data.places import Dataset, Split
-from geofix.errors import DataError, PhotoError, UsageError
+from geofix.errors import PhotoError
 from geofix.files import is_file, is_folder, write_atomically
 from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out
 from geofix.learn.class_learner import METRICS, ClassTask, learn_classes
+from geofix.learn.country_work import (
+    PARTS,
+    Lesson,
+    Origin,
+    Work,
+    at_least_two,
+    begun,
+    by_scene,
+    group_count,
+    labelled_by,
+    saved,
+    specialist_lessons,
+)
+from geofix.learn.fitted_countries import fit_countries, fit_scenes
 from geofix.learn.learner import Progress
 from geofix.models.backbones import read_state
-from geofix.models.classifier import Classifier, Design, check_looks, fill_trunk, open_classifier
+from geofix.models.classifier import Classifier
 from geofix.models.countries import (
     ALL,
     CLASSES,
@@ -34,41 +47,11 @@ from geofix.models.countries import (
     head_design,
     load_country_run,
     router_design,
-    save_country_run,
 )
 from geofix.recipes import CountryRecipe
 
-PARTS, CURVES = "parts", "curves.png"
+CURVES = "curves.png"
 _LEFT = frozenset({RECIPE, PREPROCESS, CLASSES, CHECKPOINT, METRICS, LOGS, PARTS, CURVES})
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What one network is taught: its name, design and epochs, photos to learn from and photos held out."""
-
-    name: str
-    design: Design
-    epochs: int
-    learned: Labelled
-    held: Labelled
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The labels that are learned, sorted."""
-        return tuple(self.learned.counts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What all networks of a training share."""
-
-    recipe: CountryRecipe
-    out: Path
-    weights: Path | None
-    progress: Progress | None
-    after_epoch: Callable[[], None] | None
-    say: list[str]
-    errors: list[PhotoError]
 
 
 def train_countries(
@@ -99,50 +82,42 @@ def train_countries(
     begun = is_file(out / CHECKPOINT) or is_folder(out / PARTS)
     check_out(out, resume, begun=begun, left=_LEFT if resume else {RECIPE})
     split = _training_split(dataset)
-    work = _Work(recipe.without_origin(), out, weights, progress, after_epoch, told, failed)
+    work = Work(recipe.without_origin(), out, weights, progress, after_epoch, told, failed)
     if weights is not None:
         read_state(weights)
+    if recipe.method == "logistic":
+        return fit_scenes(work, split) if recipe.learn == "scene" else fit_countries(work, split)
     if recipe.learn == "scene":
         return _scenes_alone(work, split)
     return _countries(work, split)
 
 
-def _scenes_alone(work: _Work, split: Split) -> CountryRun:
+def _scenes_alone(work: Work, split: Split) -> CountryRun:
     recipe = work.recipe
     data = labelled_scenes(split)
     learned, held = held_out_groups(data, recipe.block_share, recipe.seed)
     lesson = Lesson(ROUTER, head_design(recipe), recipe.epochs, data.take(learned), data.take(held))
     head, network, origin = _taught(work, lesson)
     knows = Knowledge(
-        recipe.level, head, (), Sureness(recipe.error_rate, photos=len(held), groups=_groups(lesson.held))
+        recipe.level, head, (), Sureness(recipe.error_rate, photos=len(held), groups=group_count(lesson.held))
     )
-    return _saved(work, CountryModel({ROUTER: network}), knows, origin)
+    return saved(work, CountryModel({ROUTER: network}), knows, origin)
 
 
-def _countries(work: _Work, split: Split) -> CountryRun:
+def _countries(work: Work, split: Split) -> CountryRun:
     recipe, out = work.recipe, work.out
-    data = labelled_countries(split, recipe.level, work.errors)
-    _at_least_two(data.counts, "countries")
-    router_run = load_country_run(Path(recipe.router)) if recipe.router else None
-    if router_run is not None:
-        data = _named_by(router_run, data, work)
-    routed = recipe.routing == "scene" and any(data.scenes)
-    if recipe.routing == "scene" and not routed:
-        work.say.append(
-            "The data name no scenes and no router was given (--set router=RUN): a single network is trained instead "
-            "of a router and specialists."
-        )
+    data, router_run, routed = labelled_by(work, split)
     kept, held = held_out_groups(data, recipe.block_share, recipe.seed)
     learned, block = data.take(kept), data.take(held)
     heads: list[Head] = []
     networks: dict[str, Classifier] = {}
-    origins: list[tuple[str | None, int]] = []
+    origins: list[Origin] = []
     router: Head | None = None
     if router_run is not None and routed:
         assert router_run.knows.router is not None
         router, networks[ROUTER] = router_run.knows.router, router_run.model.network(ROUTER)
     elif routed:
-        lesson = Lesson(ROUTER, router_design(recipe), recipe.router_epochs, _by_scene(learned), _by_scene(block))
+        lesson = Lesson(ROUTER, router_design(recipe), recipe.router_epochs, by_scene(learned), by_scene(block))
         router, networks[ROUTER], origin = _taught(work, lesson)
         origins.append(origin)
     start: Classifier | None = None
@@ -154,7 +129,7 @@ def _countries(work: _Work, split: Split) -> CountryRun:
             heads, networks = [head], {ALL: start}
     if routed:
         assert router is not None
-        for lesson in _specialists(work, router, learned, block):
+        for lesson in specialist_lessons(work, router, learned, block):
             head, networks[lesson.name], origin = _taught(work, lesson, start)
             heads.append(head)
             origins.append(origin)
@@ -163,19 +138,17 @@ def _countries(work: _Work, split: Split) -> CountryRun:
     )
     model = CountryModel(networks).eval()
     knows = replace(knows, sureness=_sureness(work, CountryRun(out, recipe, model, knows, ""), block))
-    return _saved(work, model, knows, _joined(origins))
+    return saved(work, model, knows, _joined(origins))
 
 
-def _taught(
-    work: _Work, lesson: Lesson, start: Classifier | None = None
-) -> tuple[Head, Classifier, tuple[str | None, int]]:
+def _taught(work: Work, lesson: Lesson, start: Classifier | None = None) -> tuple[Head, Classifier, Origin]:
     """A network that has learned its lesson, what it can say, and where its trunk came from (the file and what that
     covered, tensors left random). One that a stopped training had finished is taken as it is.
     """
-    _at_least_two(lesson.learned.counts, "classes", lesson.name)
+    at_least_two(lesson.learned.counts, "classes", lesson.name)
     recipe, key = work.recipe, _key(work.recipe, lesson, start)
     file = work.out / PARTS / f"{lesson.name}-{key[:16]}.safetensors"  # of this recipe and these photos alone
-    classifier, origin = _begun(work, lesson, start)
+    classifier, origin = begun(work, lesson, start)
     if is_file(file):
         classifier.load_state_dict(read_state(file))
     elif lesson.epochs:
@@ -201,81 +174,7 @@ def _taught(
     return replace(head, temperature=temperature), classifier, origin
 
 
-def _begun(work: _Work, lesson: Lesson, start: Classifier | None) -> tuple[Classifier, tuple[str | None, int]]:
-    """A network before its lesson."""
-    recipe, design = work.recipe, lesson.design
-    if start is not None:
-        classifier = open_classifier(design, len(lesson.classes), pretrained=False, seed=recipe.seed)
-        classifier.trunk.load_state_dict(start.trunk.state_dict())
-        return classifier, (None, 0)
-    from_hub = recipe.pretrained == "imagenet" and work.weights is None
-    if recipe.pretrained == "file" and work.weights is None:
-        raise UsageError(
-            "The recipe says that its trunks start from a file of weights and none was named; add --weights FILE, or "
-            "start from random weights with --set pretrained=none."
-        )
-    classifier = open_classifier(design, len(lesson.classes), pretrained=from_hub, seed=recipe.seed)
-    check_looks(classifier)
-    if work.weights is None:
-        if recipe.pretrained == "none":
-            work.say.append(f"The trunk of {lesson.name} starts from random weights (seed {recipe.seed}).")
-        return classifier, (None, 0)
-    coverage = fill_trunk(classifier, work.weights)
-    short = hashlib.sha256(work.weights.read_bytes()).hexdigest()[:12]
-    noted = f"{work.weights.name} (sha256 {short}): {coverage.covered} of {coverage.expected} tensors"
-    work.say.append(f"{lesson.name}: {work.weights.name}: {coverage}.")
-    return classifier, (noted, len(coverage.missing))
-
-
-def _specialists(work: _Work, router: Head, learned: Labelled, block: Labelled) -> list[Lesson]:
-    """A lesson for each scene that the router can name and that two countries have photos of."""
-    recipe = work.recipe
-    lessons = []
-    for scene in router.classes:
-        rows = [row for row, one in enumerate(learned.scenes) if one == scene]
-        part = learned.take(rows)
-        if len(part.counts) < 2:
-            work.say.append(
-                f"No specialist of {scene}: {len(part)} photos of {len(part.counts)} countries show it, and two "
-                "countries are needed; what the router gives it is left to the others."
-            )
-            continue
-        held = block.take([row for row, one in enumerate(block.scenes) if one == scene])
-        single = [country for country, count in part.counts.items() if count == 1]
-        if single:
-            work.say.append(f"The specialist of {scene} has one photo only of {', '.join(single)}.")
-        lessons.append(Lesson(scene, head_design(recipe), recipe.epochs, part, held))
-    if not lessons:
-        raise DataError("No scene has photos of two countries; train a single network with --set routing=none.")
-    return lessons
-
-
-def _by_scene(data: Labelled) -> Labelled:
-    """The photos whose scene is known, with that as their label."""
-    part = data.take([row for row, scene in enumerate(data.scenes) if scene])
-    return Labelled(part.photos, tuple(str(scene) for scene in part.scenes), part.scenes, part.groups)
-
-
-def _named_by(router: CountryRun, data: Labelled, work: _Work) -> Labelled:
-    """The scene of every photo that has none, by a trained router: the likeliest."""
-    if router.knows.router is None:
-        raise UsageError(f"{router.folder} has no router; name a run trained by lavinskyi-scene with --set router=RUN.")
-    asked = [row for row, scene in enumerate(data.scenes) if not scene]
-    if not asked:
-        return data
-    report = work.progress
-    tell = (lambda done, total: report("naming scenes", done, total)) if report else None
-    seen = look(router, [data.photos[row] for row in asked], progress=tell)
-    work.errors.extend(seen.errors)
-    assert seen.scenes is not None
-    names, scenes = router.knows.router.classes, list(data.scenes)
-    for row, best in zip(seen.rows, seen.scenes.argmax(axis=1), strict=True):
-        scenes[asked[int(row)]] = names[int(best)]
-    work.say.append(f"The scenes of {len(asked)} photos are those that {router.name} finds likeliest.")
-    return data.with_scenes(scenes)
-
-
-def _sureness(work: _Work, run: CountryRun, block: Labelled) -> Sureness:
+def _sureness(work: Work, run: CountryRun, block: Labelled) -> Sureness:
     """From when on the run answers, learned on the photos held out."""
     if not len(block):
         work.say.append("Nothing could be held out: probabilities are not calibrated, and nothing says when to answer.")
@@ -285,34 +184,12 @@ def _sureness(work: _Work, run: CountryRun, block: Labelled) -> Sureness:
     seen = look(run, block.photos, progress=tell)
     work.errors.extend(seen.errors)
     held = block.take(seen.rows)
-    return sureness(seen, held.labels, work.recipe.error_rate, photos=len(held), groups=_groups(held))
+    return sureness(seen, held.labels, work.recipe.error_rate, photos=len(held), groups=group_count(held))
 
 
-def _saved(work: _Work, model: CountryModel, knows: Knowledge, origin: tuple[str | None, int]) -> CountryRun:
-    noted, missing = origin
-    changes = {"weights": noted, "random_tensors": missing, **({"pretrained": "file"} if noted else {})}
-    run = save_country_run(model, work.recipe.model_copy(update=changes), knows, work.out)
-    shutil.rmtree(work.out / PARTS, ignore_errors=True)
-    (work.out / CHECKPOINT).unlink(missing_ok=True)
-    return run
-
-
-def _joined(origins: Sequence[tuple[str | None, int]]) -> tuple[str | None, int]:
+def _joined(origins: Sequence[Origin]) -> Origin:
     noted = " + ".join(dict.fromkeys(name for name, _ in origins if name))
     return noted or None, sum(missing for _, missing in origins)
-
-
-def _groups(data: Labelled) -> int:
-    return len(set(data.groups))
-
-
-def _at_least_two(counts: dict[str, int], what: str, name: str = "") -> None:
-    if len(counts) < 2:
-        whose = f" of {name}" if name else ""
-        raise DataError(
-            f"The photos to learn from{whose} show {len(counts)} {what} ({', '.join(counts) or 'none'}); at least two "
-            "are needed to tell anything apart."
-        )
 
 
 def _training_split(dataset: Dataset) -> Split:

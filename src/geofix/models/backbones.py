@@ -109,6 +109,57 @@ class WholeTrunk(nn.Module):
         return vectors
 
 
+class PooledTrunk(WholeTrunk):
+    """A network without its classes that keeps what it sees on the way, too: images (n, 3, h, w) -> the maps of some
+    of its modules and its last ones, whose vector holds three numbers of each channel: the mean over the picture's
+    upper half, over its lower half, and the deviation over all of it.
+
+    How a photo was made and what it is lit by shows early, what is in it late, and sky and road are not in one half.
+    """
+
+    def __init__(self, network: nn.Module, modules: Sequence[str], image_size: tuple[int, int]) -> None:
+        super().__init__(network)
+        self.modules_seen = tuple(modules)
+        with torch.inference_mode():
+            maps = self(torch.zeros(1, 3, *image_size))
+        self.widths = tuple(one.shape[1] for one in maps)
+        self.channels = 3 * sum(self.widths)
+
+    def forward(self, images: Images) -> tuple[StageMaps, ...]:  # type: ignore[override]
+        """The maps of each module (n, c, h, w), of the last part last. Raises RecipeError where one gives no maps."""
+        seen: dict[str, Tensor] = {}
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(
+                lambda _, __, out, name=name: seen.update({name: out})
+            )
+            for name in self.modules_seen
+        ]
+        try:
+            last = super().forward(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        maps = [*(seen.get(name) for name in self.modules_seen), last]
+        for name, one in zip((*self.modules_seen, "the last part"), maps, strict=True):
+            if not isinstance(one, Tensor) or one.ndim != 4:
+                raise RecipeError(f"{name} of this backbone gives no maps to pool; name others in stages, or none.")
+        return tuple(maps)  # type: ignore[arg-type]
+
+    def pooled(self, seen: tuple[StageMaps, ...]) -> Pooled:  # type: ignore[override]
+        """(n, channels): of every module's maps the means of both halves, then the deviation."""
+        parts = []
+        for maps in seen:
+            rows = maps.shape[2]
+            parts += [maps[:, :, : (rows + 1) // 2].mean(dim=(2, 3)), maps[:, :, rows // 2 :].mean(dim=(2, 3))]
+            # The least variance keeps the square root's slope finite.
+            parts.append((maps.var(dim=(2, 3), correction=0) + 1e-12).sqrt())
+        return torch.cat(parts, dim=1)
+
+
+def _kept(seen: dict[str, Tensor], name: str, _: nn.Module, __: object, out: Tensor) -> None:
+    seen[name] = out
+
+
 class AlexNetTrunk(nn.Module):
     """torchvision's AlexNet up to conv5, without its last ReLU and pooling, as the benchmark code cuts it."""
 
@@ -142,17 +193,30 @@ def open_trunk(name: str, cut: str, *, pretrained: bool) -> nn.Module:
 
 
 def open_whole_trunk(
-    name: str, *, pretrained: bool, options: Mapping[str, str | int | float | bool] | None = None
+    name: str,
+    *,
+    pretrained: bool,
+    options: Mapping[str, str | int | float | bool] | None = None,
+    stages: Sequence[str] = (),
+    image_size: tuple[int, int] = (224, 224),
 ) -> WholeTrunk:
-    """A backbone by name as a whole, but for its classes; `options` go to timm's constructor.
+    """A backbone by name as a whole, but for its classes; `options` go to timm's constructor. With `stages`, names of
+    its modules, their maps are pooled, too.
 
-    Raises RecipeError for an unknown name or option, WeightsError as `open_trunk`.
+    Raises RecipeError for an unknown name, option or stage, WeightsError as `open_trunk`.
     """
     _check_name(name)
     network: Any = _timm_network(name, pretrained, **(options or {}))
     if not hasattr(network, "forward_features") or not hasattr(network, "head_hidden_size"):
         raise RecipeError(f"{name} does not say what it sees before it names classes; choose another backbone.")
-    return WholeTrunk(network)
+    if not stages:
+        return WholeTrunk(network)
+    known = {module for module, _ in network.named_modules()}
+    if unknown := [stage for stage in stages if stage not in known]:
+        close = difflib.get_close_matches(unknown[0], known, n=3)
+        hint = f"; near to it are {', '.join(close)}" if close else ""
+        raise RecipeError(f"{name} has no part named {unknown[0]!r}{hint}.")
+    return PooledTrunk(network.eval(), stages, image_size)
 
 
 def open_staged_trunk(

@@ -24,7 +24,11 @@ def build(recipe: EncoderRecipe, *, pretrained: bool) -> Encoder:
         torch.manual_seed(recipe.seed)
         if isinstance(recipe, CrossviewRecipe):
             trunk = open_staged_trunk(
-                recipe.backbone, recipe.cut, recipe.global_stages, pretrained=asked, last_stride=recipe.last_stride
+                recipe.backbone,
+                recipe.cut,
+                (*recipe.global_stages, *recipe.block_stages),
+                pretrained=asked,
+                last_stride=recipe.last_stride,
             )
             return BlockEncoder(recipe, trunk).eval()
         return SingleEncoder(recipe, open_trunk(recipe.backbone, recipe.cut, pretrained=asked)).eval()

@@ -58,6 +58,7 @@ class Head:
             "image_size": tuple(size),
             "mean": None if mean is None else tuple(mean),
             "std": None if std is None else tuple(std),
+            "stages": tuple(design.get("stages", ())),
         }
         return cls(
             str(fields["name"]),
@@ -157,13 +158,14 @@ def head_design(recipe: CountryRecipe) -> Design:
         recipe.mean,
         recipe.std,
         dict(recipe.backbone_options),
+        recipe.stages,
     )
 
 
 def router_design(recipe: CountryRecipe) -> Design:
     """Of the router that is learned beside specialists. Another backbone takes photos as it was pretrained on them."""
     design = replace(head_design(recipe), backbone=recipe.router_backbone, frozen_through=recipe.router_frozen_through)
-    return design if recipe.router_backbone == recipe.backbone else replace(design, mean=None, std=None)
+    return design if recipe.router_backbone == recipe.backbone else replace(design, mean=None, std=None, stages=())
 
 
 def save_country_run(model: CountryModel, recipe: CountryRecipe, knows: Knowledge, folder: Path) -> CountryRun:

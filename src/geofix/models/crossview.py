@@ -61,7 +61,10 @@ class BlockEncoder(TrunkEncoder):
         super().__init__(recipe, trunk)
         channels: tuple[int, ...] = trunk.stage_channels  # type: ignore[assignment]
         self.pooling = BlockPooling(recipe, channels[-1])
-        lengths = [channels[-1]] * recipe.block_count + ([sum(channels[:-1])] if recipe.global_stages else [])
+        whole, blocked = channels[: len(recipe.global_stages)], channels[len(recipe.global_stages) : -1]
+        self.earlier = nn.ModuleList(BlockPooling(recipe, width) for width in blocked)
+        lengths = [width for width in (*blocked, channels[-1]) for _ in range(recipe.block_count)]
+        lengths += [sum(whole)] if whole else []
         self.parts = nn.ModuleList(Part(length, recipe.part_length) for length in lengths)
         self.pca = None
         self.descriptor_length = len(lengths) * recipe.part_length
@@ -76,13 +79,24 @@ class BlockEncoder(TrunkEncoder):
     def part_rows(self, images: Images) -> PartRows:
         """(n, parts, length), the innermost block first and the global part last; the trunk in the precision it is in
         and everything after it in float32."""
-        stages: tuple[StageMaps, ...] = self.trunk(images)
         with torch.autocast(images.device.type, enabled=False):
-            pooled = self.pooling(stages[-1].float())
-            if self.recipe.global_stages:
-                pooled.append(torch.cat([maps.float().amax(dim=(2, 3)) for maps in stages[:-1]], dim=1))
-            found = [part(vector) for part, vector in zip(self.parts, pooled, strict=True)]
+            found = [part(vector) for part, vector in zip(self.parts, self.pooled(images), strict=True)]
             return torch.stack(found, dim=1)
+
+    def pooled(self, images: Images) -> list[Pooled]:
+        """The vector (n, c) of each part, in the order of `part_rows`, before its layer: the blocks of `block_stages`
+        come before those of the stage of `cut`.
+        """
+        stages: tuple[StageMaps, ...] = self.trunk(images)
+        wide = len(self.recipe.global_stages)
+        with torch.autocast(images.device.type, enabled=False):
+            poolings = [*self.earlier, self.pooling]
+            found = [
+                vector for pool, maps in zip(poolings, stages[wide:], strict=True) for vector in pool(maps.float())
+            ]
+            if wide:
+                found.append(torch.cat([maps.float().amax(dim=(2, 3)) for maps in stages[:wide]], dim=1))
+        return found
 
 
 def joined_parts(rows: PartRows) -> Descriptors:

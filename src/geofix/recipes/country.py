@@ -34,6 +34,11 @@ class CountryRecipe(BaseModel):
     frozen_through: str | None = "layer3.3"  # the last part of it that never learns; null: all of it learns in phase 2
     router_backbone: str = "efficientnet_b0"  # the same of the router that is learned beside specialists
     router_frozen_through: str | None = "blocks.4"  # of the router that is learned beside specialists
+    method: Literal["gradient", "logistic"] = "gradient"  # two phases of steps; or logistic regression on what trunks
+    # see that stay as they are, calibrated by cross-fitting: minutes, for some ten thousand photos
+    stages: tuple[str, ...] = ()  # of logistic: modules whose maps are pooled beside the last ones
+    penalty: float = Field(default=1e-4, gt=0)  # of logistic: on squared weights, of vectors of length 1
+    specialist_penalty: float | None = Field(default=None, gt=0)  # the same of specialists; none: `penalty`
     backbone_options: dict[str, str | int | float | bool] = Field(default_factory=dict)  # given to timm for both
     pretrained: Literal["imagenet", "file", "none"] = "imagenet"  # where trunks start; "none": seeded random
     weights: str | None = None  # the file they started from and what that covered, written by train
@@ -89,6 +94,10 @@ class CountryRecipe(BaseModel):
             raise ValueError("a single network needs no router; leave router out, or set routing to scene")
         if self.routing == "none" and self.specialists_from == "single":
             raise ValueError("a single network has no specialists; leave specialists_from out")
+        if (self.method == "logistic") != bool(self.stages):
+            raise ValueError("method logistic needs stages, names of the backbone's modules, and nothing else has them")
+        if self.method == "logistic" and self.balance == "draw":
+            raise ValueError("logistic regression draws no photos; set balance to loss or none")
         low, high = self.augment_aspect
         if not 0 < low <= high:
             raise ValueError("augment_aspect is two numbers above 0, the smaller first")

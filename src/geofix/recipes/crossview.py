@@ -37,6 +37,7 @@ class CrossviewRecipe(BaseModel):
     epochs_before: int = Field(default=0, ge=0)  # which the run had learned that it started from; written by train
 
     blocks: int = Field(default=4, ge=0, le=8)  # centred squares of the maps, the last of them the whole; 0: none
+    block_stages: tuple[str, ...] = ()  # earlier stages whose maps are cut into blocks, too
     partition: Partition = "nested"  # squares, rings, rings filled up with zeros (LPN), or a grid of blocks x blocks
     pooling: PartPooling = "gem"  # of each block
     gem_p: float = Field(default=3.0, gt=0)  # GeM's exponents at the start
@@ -52,6 +53,8 @@ class CrossviewRecipe(BaseModel):
     precision: Precision = "fp32"  # of the trunk's arithmetic when photos are encoded
 
     views: tuple[str, str] = ("drone", "satellite")  # learned from together: the one that asks, the one searched
+    learn: Literal["steps", "pairs"] = "steps"  # by gradients; or the parts' layers in closed form, all else as it is
+    shrinkage: float = Field(default=0.5, ge=0, le=1)  # of pairs: how far scatter within places is drawn to a sphere
     loss: Literal["instance", "infonce"] = "instance"  # places as classes for each part, or pairs against the batch
     head_reduction: Literal["sum", "mean"] = "sum"  # of the parts' losses; the mean learns as many times slower
     kl: float = Field(default=1.0, ge=0)  # what the divergence between the two views' class probabilities counts
@@ -95,6 +98,10 @@ class CrossviewRecipe(BaseModel):
         """Refuse what cannot work before hours are spent on it."""
         if not self.blocks and not self.global_stages:
             raise ValueError("a descriptor needs parts: blocks from 1, or global_stages")
+        if self.block_stages and not self.blocks:
+            raise ValueError("block_stages are cut into blocks, of which there are 0; set blocks from 1")
+        if self.learn == "pairs" and self.epochs > 1:
+            raise ValueError("pairs are learned from at once; set epochs to 1, or to 0 for the untrained run")
         if self.views[0] == self.views[1]:
             raise ValueError("views are two different ones, for example [drone, satellite]")
         if self.loss == "infonce" and self.kl:
