@@ -17,6 +17,8 @@ from PIL import Image
 import toy_countries
 from commands import Captured, called, refused
 from conftest import write_street
+from geofix.cli.countries import shown
+from geofix.coordinates import great_circle_km
 from geofix.countries.calibrate import sureness, temperature_of
 from geofix.countries.evaluate import evaluate_country
 from geofix.countries.explain import explain
@@ -35,6 +37,7 @@ from geofix.models.classifier import Design, open_classifier
 from geofix.models.countries import CountryRun, Head, Knowledge, Sureness, load_country_run
 from geofix.models.runs import Run
 from geofix.photos import Photo
+from geofix.positions import latlons
 from geofix.reports.countries import country_sheet, world_png
 from toy_countries import tiny, tiny_scenes
 
@@ -171,6 +174,44 @@ def test_scores_against_a_loop(run: CountryRun, dataset: Dataset) -> None:
     assert sum(one.right for one in scores.failures) == round(weighted * len(photos))
     assert scores.hits["soft"][1].mean() == pytest.approx(weighted)
     assert scores.groups["soft"].queries == len({photo.group for photo in photos})
+
+
+def test_the_named_countrys_middle_as_a_position_against_a_loop(run: CountryRun, dataset: Dataset) -> None:
+    scores = evaluate_country(run, dataset)
+    photos = dataset.split("test").photos
+    seen = look(run, photos).countries()
+    errors = []
+    for row, photo in enumerate(photos):
+        middle = run.knows.centres[run.knows.countries[int(seen[row].argmax())]]
+        assert photo.position is not None
+        errors.append(float(great_circle_km(np.array([middle]), latlons([photo.position]))[0]))
+    assert scores.coordinates is not None
+    for radius, means in scores.coordinates.within.items():
+        assert means.all_rows.value == pytest.approx(np.mean([error <= radius for error in errors]))
+    assert scores.coordinates.median_km == pytest.approx(np.median(errors))
+    assert scores.to_dict()["coordinates"]["geoscore"] == pytest.approx(scores.coordinates.geoscore.all_rows.value)
+
+
+def test_temperatures_of_1_give_the_error_before_calibration(run: CountryRun, dataset: Dataset) -> None:
+    knows = run.knows
+    assert knows.router is not None
+    heads = tuple(replace(head, temperature=1.0) for head in knows.heads)
+    plain = replace(run, knows=replace(knows, router=replace(knows.router, temperature=1.0), heads=heads))
+    before, after = evaluate_country(run, dataset), evaluate_country(plain, dataset)
+    for way in ("soft", "hard"):
+        assert before.uncalibrated[way] == pytest.approx(after.countries[way].reliability.error)
+
+
+def test_photos_that_share_a_group_with_train_are_counted(run: CountryRun, dataset: Dataset, tmp_path: Path) -> None:
+    assert evaluate_country(run, dataset).leaking == 0
+    root = toy_countries.write(tmp_path / "leaking", places=2)
+    table = root / "photos.csv"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("testFRcity0", "trainFRcity0"), encoding="utf-8")
+    scores = evaluate_country(run, open_dataset(root))
+    assert scores.leaking == 2
+    assert shown("run", scores).count("leak: 2 photos share a location, sequence or photographer") == 1
+    assert evaluate_country(run, open_dataset(root), split="train").leaking is None
 
 
 def test_scores_as_json(run: CountryRun, scenes: CountryRun, dataset: Dataset) -> None:

@@ -51,6 +51,20 @@ def test_all_columns(tmp_path: Path) -> None:
     assert dataset.split("test").leave_one_out
 
 
+def test_a_class_of_places365_gives_the_scene(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "IMG_ID,LAT,LON,S365_Label\na.jpg,52,0,48\nb.jpg,52,0,airfield\nc.jpg,52,0,3\nd.jpg,52,0,\ne.jpg,52,0,999\n",
+    )
+    found = read_table(path)
+    assert [row.scene for row in found.rows] == ["coast", "industrial", None, None]  # c is indoors
+    assert [str(problem) for problem in found.problems] == [
+        "photos.csv line 6: There is no Places365 class number 999; 0 to 364 are expected."
+    ]
+    both = table(tmp_path, "IMG_ID,LAT,LON,scene,S365_Label\na.jpg,52,0,city,48\n")
+    assert read_table(both).rows[0].scene == "city"
+
+
 @pytest.mark.parametrize(
     "header", ["file,latitude,longitude", "IMG_ID,Y,X", "Photo,gt_lat,gt_long", "name,GPS Lat,lng"]
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import toy_countries
-from geofix.data.labels import Labelled, held_out_groups, labelled_countries, labelled_scenes
+from geofix.data.labels import Labelled, held_out_groups, labelled_countries, labelled_scenes, middles
 from geofix.data.layouts import open_dataset
 from geofix.data.places import Split
 from geofix.errors import DataError, PhotoError
@@ -104,3 +104,18 @@ def test_a_label_of_a_single_photo_stays_to_be_learned() -> None:
 def test_columns_of_unlike_length_are_our_fault() -> None:
     with pytest.raises(ValueError, match="same length"):
         Labelled((Photo("a", Path("a")),), (), (), ())
+
+
+def test_the_middle_of_a_countrys_photos() -> None:
+    spots = {"FJ": [(-17.0, 178.0), (-17.0, -178.0)], "FR": [(48.0, 2.0)], "XX": []}
+    photos, labels = [], []
+    for label, at in spots.items():
+        for number, (lat, lon) in enumerate(at or [(0.0, 0.0)]):
+            position = Position(lat=lat, lon=lon) if at else None
+            photos.append(Photo(f"{label}{number}", Path("x"), position=position))
+            labels.append(label)
+    found = middles(Labelled(tuple(photos), tuple(labels), (None,) * len(photos), tuple(labels)))
+    assert sorted(found) == ["FJ", "FR"]
+    assert found["FR"] == pytest.approx((48.0, 2.0))
+    assert abs(found["FJ"][1]) == pytest.approx(180.0)  # across the date line, not in Africa
+    assert found["FJ"][0] == pytest.approx(-17.0, abs=0.05)

@@ -11,6 +11,7 @@ from geofix.errors import GeofixError, PhotoError, UsageError
 
 if TYPE_CHECKING:
     from geofix.class_scores import ClassScores
+    from geofix.coordinate_scores import CoordinateScores
     from geofix.countries.evaluate import CountryScores
     from geofix.data.places import Dataset
     from geofix.fixes import Fix
@@ -128,7 +129,7 @@ def shown(name: str, scores: CountryScores) -> str:
     lines: list[str] = []
     header = ["percent [95 %]", "top-1", "top-5", "macro top-1", "calibration error", "area under risk"]
     if scores.countries:
-        rows = [_row(f"countries, {way}", one) for way, one in scores.countries.items()]
+        rows = [_row(f"countries, {way}", one, scores.uncalibrated.get(way)) for way, one in scores.countries.items()]
         if any(one.clusters < one.queries for one in scores.countries.values()):
             rows += [_row(f"a location, {way}", one) for way, one in scores.groups.items()]
         first = next(iter(scores.countries.values()))
@@ -148,6 +149,10 @@ def shown(name: str, scores: CountryScores) -> str:
     if any(scores.per_scene.values()):
         lines += ["", _scene_table(scores)]
     lines += _answers(scores)
+    if scores.coordinates is not None:
+        lines += ["", _positions(scores.coordinates)]
+    if scores.leaking is not None and scores.countries:
+        lines += ["", _leaks(scores.leaking)]
     failing = [one for one in scores.failures if one.right < one.photos][:_LISTED_FAILURES]
     if failing:
         lines += ["", "most often wrong:"]
@@ -172,15 +177,37 @@ def _scene_table(scores: CountryScores) -> str:
     return table(header, rows)
 
 
-def _row(name: str, one: ClassScores) -> list[str]:
+def _row(name: str, one: ClassScores, before: float | None = None) -> list[str]:
     return [
         name,
         percent(one.top[1].share, one.top[1].share_ci95),
         percent(one.top[5].share, one.top[5].share_ci95),
         percent(one.top[1].macro, one.top[1].macro_ci95),
-        f"{100 * one.reliability.error:.1f}",
+        f"{100 * one.reliability.error:.1f}" + ("" if before is None else f" (before {100 * before:.1f})"),
         f"{one.risk_coverage.area:.3f}",
     ]
+
+
+def _positions(found: CoordinateScores) -> str:
+    """The named country's middle as a position."""
+    header = ["percent [95 %]", *(f"{radius:g} km" for radius in found.within), "GeoScore", "median km"]
+    shares = [percent(means.all_rows.value, means.all_rows.ci95) for means in found.within.values()]
+    score, (low, high) = found.geoscore.all_rows.value, found.geoscore.all_rows.ci95
+    row = ["the country's middle", *shares, f"{score:.0f} [{low:.0f}, {high:.0f}]", f"{found.median_km:.0f}"]
+    return table(header, [row])
+
+
+def _leaks(count: int) -> str:
+    """Whether scores may flatter."""
+    if count:
+        return (
+            f"leak: {count} photos share a location, sequence or photographer with photos of train; these scores "
+            "flatter"
+        )
+    return (
+        "no photo shares a location, sequence or photographer with train, as far as the data name them "
+        "(near-duplicates and positions in EXIF: geofix data check DIR)"
+    )
 
 
 def _answers(scores: CountryScores) -> list[str]:

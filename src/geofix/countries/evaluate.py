@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from geofix import metrics
 from geofix.class_scores import TOP, ClassPredictions, ClassScores, score_classes
+from geofix.coordinate_scores import CoordinateScores, score_coordinates
 from geofix.countries.calibrate import summed_by_continent
 from geofix.countries.look import Seen, look
 from geofix.data.labels import Labelled, labelled_countries, labelled_scenes
@@ -19,8 +20,9 @@ from geofix.encode import Progress
 from geofix.errors import DataError, PhotoError, UsageError
 from geofix.geography.codes import SOVEREIGN, at_level, continent_of, name_of
 from geofix.models.countries import CountryRun, Knowledge
+from geofix.positions import latlons
 from geofix.recipes import Precision
-from geofix.reliability import Answered, answered
+from geofix.reliability import Answered, answered, reliability
 from geofix.shapes import Probabilities
 
 CONFUSIONS = 3  # named for each country
@@ -66,7 +68,10 @@ class CountryScores:
 
     `scene` is set where the data name scenes: how well the router does. `scenes_by` says whether rows by scene are by
     "true" or by "predicted" ones; they are by way of routing. `hits` has for each way, and 1 and 5, which photos were
-    answered rightly (n). A run that names scenes alone has nothing but `scene`.
+    answered rightly (n). `uncalibrated` is the calibration error without the networks' temperatures. `coordinates`
+    scores the middle of the named country's photos as a position, where photos have positions. `leaking` is how many
+    photos share a group with the train split; None where there is none to compare with. A run that names scenes alone
+    has nothing but `scene`.
     """
 
     countries: Mapping[str, ClassScores]
@@ -82,6 +87,9 @@ class CountryScores:
     predictions: Predictions | None = None
     hits: Mapping[str, Mapping[int, np.ndarray]] = field(default_factory=dict)
     errors: tuple[PhotoError, ...] = ()
+    uncalibrated: Mapping[str, float] = field(default_factory=dict)
+    coordinates: CoordinateScores | None = None
+    leaking: int | None = None
 
     @property
     def task(self) -> str:
@@ -100,7 +108,12 @@ class CountryScores:
         return {
             **self.countries[first].to_dict(),
             "routing": {
-                name: {**scores.to_dict(), "per_scene": by_scene[name]} for name, scores in self.countries.items()
+                name: {
+                    **scores.to_dict(),
+                    "ece_uncalibrated": self.uncalibrated.get(name),
+                    "per_scene": by_scene[name],
+                }
+                for name, scores in self.countries.items()
             },
             "by_group": {name: scores.to_dict() for name, scores in self.groups.items()},
             "scene": scene,
@@ -113,6 +126,8 @@ class CountryScores:
                 for one in self.failures
             ],
             "classes": list(self.knows.countries),
+            "coordinates": None if self.coordinates is None else self.coordinates.to_dict(),
+            "photos_sharing_a_group_with_train": self.leaking,
             "protocol": protocol,
         }
 
@@ -173,7 +188,8 @@ def evaluate_country(
     seen = look(run, labelled.photos, precision=precision, progress=progress)
     _some(seen, len(labelled))
     test = _Test(seen, labelled.take(seen.rows), wanted, protocol)
-    return _scored(run, test, (*problems, *seen.errors))
+    scores = _scored(run, test, (*problems, *seen.errors))
+    return replace(scores, coordinates=_as_positions(run, test), leaking=_leaking(dataset, split, test.labelled))
 
 
 def _scored(run: CountryRun, test: _Test, errors: tuple[PhotoError, ...]) -> CountryScores:
@@ -204,6 +220,7 @@ def _scored(run: CountryRun, test: _Test, errors: tuple[PhotoError, ...]) -> Cou
         Predictions(test.labelled, first.classes, first.probabilities, tuple(scene or "" for scene in named)),
         {way: {n: one.hits(n) for n in TOP} for way, one in found.items()},
         errors,
+        {way: _uncalibrated(test, way) for way in ways},
     )
 
 
@@ -250,6 +267,36 @@ def _pooled(found: ClassPredictions) -> ClassPredictions:
         truth.setdefault(row, Counter())[label] += 1
     labels = tuple(truth[row].most_common(1)[0][0] for row in range(len(groups)))
     return ClassPredictions(means / means.sum(axis=1, keepdims=True), found.classes, labels, tuple(groups))
+
+
+def _uncalibrated(test: _Test, way: str) -> float:
+    """The calibration error of a way of routing with every temperature at 1."""
+    knows = test.seen.knows
+    router = None if knows.router is None else replace(knows.router, temperature=1.0)
+    plain = replace(knows, router=router, heads=tuple(replace(head, temperature=1.0) for head in knows.heads))
+    found = _predictions(replace(test, seen=Seen(plain, test.seen.rows, test.seen.logits)), way)
+    return reliability(found.confidences(), found.hits()).error
+
+
+def _as_positions(run: CountryRun, test: _Test) -> CoordinateScores | None:
+    """The first country's middle as a position, of the photos that have one."""
+    rows = [row for row, photo in enumerate(test.labelled.photos) if photo.position is not None]
+    names = run.knows.countries
+    if not rows or not any(name in run.knows.centres for name in names):
+        return None
+    middles = np.array([run.knows.centres.get(name, (np.nan, np.nan)) for name in names])
+    predicted = middles[test.seen.countries().argmax(axis=1)][rows]
+    truth = latlons([position for row in rows if (position := test.labelled.photos[row].position) is not None])
+    clusters = [test.labelled.groups[row] for row in rows]
+    return score_coordinates(truth, predicted, clusters, level=test.level)
+
+
+def _leaking(dataset: Dataset, split: str, labelled: Labelled) -> int | None:
+    """How many photos share a location, sequence or photographer with the train split."""
+    if split == "train" or "train" not in dataset.splits:
+        return None
+    learned = {photo.group for photo in dataset.split("train").photos if photo.group}
+    return sum(photo.group in learned for photo in labelled.photos)
 
 
 def _router_scores(test: _Test) -> ClassScores | None:

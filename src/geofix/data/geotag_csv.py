@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from geofix.data.places import Dataset, Split
-from geofix.errors import DataError, PhotoError
+from geofix.errors import DataError, PhotoError, UsageError
 from geofix.files import is_file
 from geofix.photos import Photo
 from geofix.positions import Position, looks_swapped
+from geofix.scenes.places365 import SCENES, scene_of
 
 LAYOUT = "geotag-csv"
 SPLIT = "all"
@@ -34,6 +35,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "gpslongitude", "gt_lon", "gt_lng", "gt_long", "gt_longitude", "x",
     ),
     "scene": ("scene", "scene_label"),
+    "leaf": ("s365_label", "places365", "places365_label"),
     "country": ("country", "country_code", "iso"),
     "author": ("author", "user", "user_id", "photographer", "owner", "creator_id", "creator_username"),
     "sequence": (
@@ -249,7 +251,7 @@ def _row(csv_path: Path, record: Record, earlier: dict[str, Row]) -> Row:
         record.line,
         path,
         _position(where, record),
-        scene=texts.get("scene"),
+        scene=texts.get("scene") or _scene_of_leaf(where, texts.get("leaf")),
         country=texts.get("country"),
         author=texts.get("author"),
         sequence=texts.get("sequence"),
@@ -257,6 +259,17 @@ def _row(csv_path: Path, record: Record, earlier: dict[str, Row]) -> Row:
         split=texts.get("split"),
         taken_at=texts.get("time"),
     )
+
+
+def _scene_of_leaf(where: str, leaf: str | None) -> str | None:
+    """The scene of a class of Places365, by number or name; None for none, and for what is indoors."""
+    if not leaf:
+        return None
+    try:
+        scene = scene_of(int(leaf) if leaf.lstrip("-").isdigit() else leaf)
+    except UsageError as error:
+        raise PhotoError(f"{where}: {error}") from error
+    return scene if scene in SCENES else None
 
 
 def _position(where: str, record: Record) -> Position:

@@ -123,6 +123,23 @@ def _without_country(photo: Photo, said: str) -> PhotoError:
     return PhotoError(f"{photo.name} lies at {where}, in no country; it is left out.")
 
 
+def middles(labelled: Labelled) -> dict[str, tuple[float, float]]:
+    """The middle (lat, lon in degrees) of the positions of each label's photos, for labels that have any.
+
+    It is the direction of the mean of their points on the unit sphere, so that no date line divides a country.
+    """
+    found = {}
+    for label in labelled.counts:
+        rows = [row for row, one in enumerate(labelled.labels) if one == label]
+        at = [position for row in rows if (position := labelled.photos[row].position) is not None]
+        if at:
+            lats, lons = np.radians([one.lat for one in at]), np.radians([one.lon for one in at])
+            x, y, z = (np.cos(lats) * np.cos(lons)).mean(), (np.cos(lats) * np.sin(lons)).mean(), np.sin(lats).mean()
+            middle = np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))
+            found[label] = (float(middle[0]), float(middle[1]))
+    return found
+
+
 def held_out_groups(labelled: Labelled, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to learn from and rows held out: about `share` of the photos, whole groups drawn by chance.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from geofix.countries.calibrate import sureness, temperature_of
 from geofix.countries.look import look
-from geofix.data.labels import Labelled, held_out_groups, labelled_scenes
+from geofix.data.labels import Labelled, held_out_groups, labelled_scenes, middles
 from geofix.data.places import Dataset, Split
 from geofix.errors import PhotoError
 from geofix.files import is_file, is_folder, write_atomically
@@ -133,9 +133,8 @@ def _countries(work: Work, split: Split) -> CountryRun:
             head, networks[lesson.name], origin = _taught(work, lesson, start)
             heads.append(head)
             origins.append(origin)
-    knows = Knowledge(
-        recipe.level, router, tuple(heads), Sureness(recipe.error_rate), None if router_run is None else router_run.name
-    )
+    from_run = None if router_run is None else router_run.name
+    knows = Knowledge(recipe.level, router, tuple(heads), Sureness(recipe.error_rate), from_run, middles(learned))
     model = CountryModel(networks).eval()
     knows = replace(knows, sureness=_sureness(work, CountryRun(out, recipe, model, knows, ""), block))
     return saved(work, model, knows, _joined(origins))

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from geofix.countries.calibrate import sureness, temperature_for
 from geofix.countries.look import Seen, Vectors, described, look
 from geofix.countries.routing import softmax
-from geofix.data.labels import Labelled, labelled_scenes
+from geofix.data.labels import Labelled, labelled_scenes, middles
 from geofix.data.places import Split
 from geofix.errors import DataError
 from geofix.files import is_file, write_atomically
@@ -180,9 +180,8 @@ def fit_countries(work: Work, split: Split) -> CountryRun:
             rows = np.flatnonzero([scene == lesson.name for scene in data.scenes])
             head, networks[lesson.name], _ = fitting.learn(lesson.name, rows, lesson.learned.labels, start)
             heads.append(head)
-    knows = Knowledge(
-        recipe.level, router, tuple(heads), Sureness(recipe.error_rate), None if router_run is None else router_run.name
-    )
+    from_run = None if router_run is None else router_run.name
+    knows = Knowledge(recipe.level, router, tuple(heads), Sureness(recipe.error_rate), from_run, middles(data))
     unseen = Seen(knows, everything, fitting.logits)
     sure = sureness(unseen, data.labels, recipe.error_rate, photos=len(data), groups=group_count(data))
     return saved(work, CountryModel(networks).eval(), replace(knows, sureness=sure), origin)

@@ -85,13 +85,16 @@ class Sureness:
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What a run knows: the level of its countries, its router and heads, and from when on it answers."""
+    """What a run knows: the level of its countries, its router and heads, and from when on it answers; of every country
+    whose photos had positions the middle of those (lat, lon in degrees), and the run that the router was taken from.
+    """
 
     level: str
     router: Head | None
     heads: tuple[Head, ...]
     sureness: Sureness
-    router_from: str | None = None  # the run that the router was taken from
+    router_from: str | None = None
+    centres: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def countries(self) -> tuple[str, ...]:
@@ -113,8 +116,10 @@ class Knowledge:
         try:
             router = None if fields["router"] is None else Head.from_dict(fields["router"])
             heads = tuple(Head.from_dict(head) for head in fields["heads"])
-            return cls(str(fields["level"]), router, heads, Sureness(**fields["sureness"]), fields["router_from"])
-        except (KeyError, TypeError, ValueError) as error:
+            centres = {str(code): (float(at[0]), float(at[1])) for code, at in fields.get("centres", {}).items()}
+            sure = Sureness(**fields["sureness"])
+            return cls(str(fields["level"]), router, heads, sure, fields["router_from"], centres)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"{CLASSES} is damaged ({error}); copy the run again or train it anew.") from error
 
 
