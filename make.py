@@ -44,7 +44,7 @@ def demo(more: list[str]) -> int:
 
 
 def test(more: list[str]) -> int:
-    """The test suite, a process a core: each keeps to one thread, since two that share the cores are slower than that."""
+    """The test suite, a process a core; each keeps to one thread, as threads of several processes hinder each other."""
     install()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     return run([BIN / "python", "-m", "pytest", "-n", "logical", "--dist", "loadfile", *more])
