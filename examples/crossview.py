@@ -16,7 +16,7 @@ def main(out: Path) -> None:
     dataset = geofix.open_dataset(out / "town")
 
     # A small trunk of seeded random weights; leave "pretrained" out for ImageNet's.
-    changes = ["pretrained=none", "backbone=resnet10t", "image_size=96x96", "part_length=12"]
+    changes = ["pretrained=none", "backbone=resnet10t", "image_size=96x96", "part_length=8"]
     recipe = recipes.with_settings(recipes.load_of_encoder("bui-small"), changes)
     untrained = geofix.train(recipes.with_settings(recipe, ["epochs=0"]), None, out / "untrained")
     run = geofix.train(recipe, dataset, out / "run")

@@ -220,12 +220,13 @@ def test_every_key_of_a_recipe_across_views_comes_back() -> None:
     recipe = CrossviewRecipe(
         name="c", backbone="resnet18", cut="layer3", global_stages=("layer2",), last_stride=2, pretrained="file",
         weights="w", random_tensors=1, epochs_before=2, blocks=3, partition="ring", pooling="average", gem_p=2.0,
+        block_stages=("layer1",), learn="pairs", shrinkage=0.2,
         gem_p_learnable=False, part_length=64, flip_test=False, image_size=(96, 128), mean=(0.1, 0.2, 0.3),
         std=(0.4, 0.5, 0.6), seed=4, precision="bf16", views=("street", "satellite"), loss="infonce",
         head_reduction="mean", kl=0.0, kl_direction="both", kl_detach=False, temperature=0.2, dropout=0.1,
         label_smoothing=0.1, photos_per_place=2, batch_size=5, batch_norm="frozen", optimizer="adamw",
         learning_rate=0.1, trunk_rate=0.5, weight_decay=0.1, schedule="cosine", step_epochs=3, warmup_epochs=1,
-        epochs=9, choose_on="val", measure_every=2, patience=4, block_share=0.3, accumulate=2, train_precision="bf16",
+        epochs=1, choose_on="val", measure_every=2, patience=4, block_share=0.3, accumulate=2, train_precision="bf16",
         channels_last=False, pad=3, augment_flip=False, rotate_deg=5.0, rotate_gallery_deg=6.0, augment_scale=0.9,
         augment_colour=0.1, augment_erase=0.2,
     )  # fmt: skip

@@ -16,8 +16,8 @@ from geofix.reproduce.rows import Bench, RowResult, planned, read_row, run_rows
 from test_crossview_training import put_views
 from toy_views import university
 
-TINY = ("backbone=test_resnet", "cut=layer3", "global_stages=[layer2]", "image_size=64x64", "pretrained=none",
-        "part_length=8", "epochs=1", "batch_size=3")  # fmt: skip
+TINY = ("backbone=test_resnet", "cut=layer3", "global_stages=[layer2]", "block_stages=[]", "image_size=64x64",
+        "pretrained=none", "part_length=4", "epochs=1", "batch_size=3")  # fmt: skip
 
 
 @pytest.fixture
