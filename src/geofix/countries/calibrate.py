@@ -30,7 +30,7 @@ def temperature_of(
     """
     known = held.take([row for row, label in enumerate(held.labels) if label in head.classes])
     if len(known) < FEWEST:
-        return temperature_for(head, np.zeros((len(known), len(head.classes))), np.zeros(len(known), dtype=np.int64))
+        return _too_few(head, len(known))
     rows, logits, _ = described(Networks([classifier], precision, flip), known.photos)
     truth = np.array([head.classes.index(known.labels[row]) for row in rows], dtype=np.int64)
     return temperature_for(head, logits, truth)
@@ -41,11 +41,14 @@ def temperature_for(head: Head, logits: ClassRows, truth: np.ndarray) -> tuple[f
     class (n), and a sentence where there are too few.
     """
     if len(truth) < FEWEST:
-        return 1.0, (
-            f"{len(truth)} photos of {head.name} were held out, fewer than {FEWEST}: its probabilities are not "
-            "calibrated."
-        )
+        return _too_few(head, len(truth))
     return min(max(fit_temperature(softmax(logits), truth), _COLDEST), _HOTTEST), None
+
+
+def _too_few(head: Head, photos: int) -> tuple[float, str]:
+    return 1.0, (
+        f"{photos} photos of {head.name} were held out, fewer than {FEWEST}: its probabilities are not calibrated."
+    )
 
 
 def sureness(seen: Seen, truth: Sequence[str], error_rate: float, *, photos: int, groups: int) -> Sureness:

@@ -98,11 +98,14 @@ class Networks:
         found = [torch.stack(every).mean(dim=0) for every in zip(*said, strict=True)]
         return np.asarray(torch.cat(found, dim=1).cpu().numpy())
 
+    def pooled(self, batch: PixelBatch, number: int = 0) -> Pooled:
+        """What the trunk of a network sees of photos on the networks' device (n, d)."""
+        one = self.networks[number]
+        vectors: Pooled = one.trunk.pooled(one.trunk(normalised(batch, one.preprocess).to(self.dtype)))
+        return vectors
+
     def _said(self, batch: PixelBatch) -> list[ClassLogits]:
-        pooled: dict[int, Pooled] = {}
-        for number in dict.fromkeys(self.trunk_of):
-            one = self.networks[number]
-            pooled[number] = one.trunk.pooled(one.trunk(normalised(batch, one.preprocess).to(self.dtype)))
+        pooled = {number: self.pooled(batch, number) for number in dict.fromkeys(self.trunk_of)}
         return [one.named(pooled[trunk]).float() for one, trunk in zip(self.networks, self.trunk_of, strict=True)]
 
     @property
@@ -122,12 +125,8 @@ class Vectors:
     @torch.inference_mode()
     def __call__(self, batch: PixelBatch) -> DescriptorRows:
         """(n, 2 d), float32."""
-        one, ready = self._networks.networks[0], self._networks
-        batch = batch.to(ready.device)
-        seen = [
-            one.trunk.pooled(one.trunk(normalised(look, one.preprocess).to(ready.dtype))).float()
-            for look in (batch, batch.flip(3))
-        ]
+        batch = batch.to(self._networks.device)
+        seen = [self._networks.pooled(look).float() for look in (batch, batch.flip(3))]
         return np.asarray(torch.cat(seen, dim=1).cpu().numpy())
 
     @property

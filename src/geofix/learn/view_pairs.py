@@ -54,10 +54,9 @@ def learn_view_pairs(
     pairs = view_pairs(split, recipe.views)
     if told := left_out(pairs, recipe.views):
         say.append(told)
-    photos = [photo for both in zip(pairs.queries, pairs.gallery, strict=True) for side in both for photo in side]
-    places = [
-        number for number, both in enumerate(zip(pairs.queries, pairs.gallery, strict=True)) for _ in sum(both, ())
-    ]
+    by_place = [(*asking, *searched) for asking, searched in zip(pairs.queries, pairs.gallery, strict=True)]
+    photos = [photo for place in by_place for photo in place]
+    places = [number for number, place in enumerate(by_place) for _ in place]
     recall = recall_now(Inference(encoder), mark, (1, 5)) if mark else None
     history = [log_row(0, recall, time.monotonic() - began, steps=0, loss=None)]
     pooled, rows, errors = _pooled(encoder, photos, out / JOURNAL / f"pooled-{key[:16]}.safetensors", progress)

@@ -156,10 +156,6 @@ class PooledTrunk(WholeTrunk):
         return torch.cat(parts, dim=1)
 
 
-def _kept(seen: dict[str, Tensor], name: str, _: nn.Module, __: object, out: Tensor) -> None:
-    seen[name] = out
-
-
 class AlexNetTrunk(nn.Module):
     """torchvision's AlexNet up to conv5, without its last ReLU and pooling, as the benchmark code cuts it."""
 
