@@ -484,7 +484,7 @@ def test_the_papers_tables_on_other_photos(capsys: Captured, dataset: Dataset, t
     assert out == f"{tmp_path / 'out' / 'lavinskyi.md'}\n"
     for wanted in (
         "| City `city` | 63.5 / 81.1 |",
-        f"Learned from 120 photos of {dataset.root.name} (train), tested on test, every recipe with backbone=test_resnet",
+        f"Learned from 120 photos of {dataset.root.name} (train), tested on test, every recipe with backbone=test",
         "| hard routing, top-1 / top-5 | soft routing, top-1 / top-5 | single network, top-1 / top-5 |",
         "| coast | 60 |",
         "| overall | 120 |",
