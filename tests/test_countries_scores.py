@@ -391,9 +391,11 @@ def test_train_evaluate_and_locate(capsys: Captured, dataset: Dataset, tmp_path:
     run = load_country_run(tmp_path / "run")
     status, out, _ = called(
         capsys, "evaluate", tmp_path / "run", "--data", dataset.root, "--json", tmp_path / "scores.json",
-        "--predictions", tmp_path / "predictions.csv",
+        "--predictions", tmp_path / "predictions.csv", "--plot", tmp_path / "trust.png",
     )  # fmt: skip
     assert status == 0
+    with Image.open(tmp_path / "trust.png") as picture:
+        assert picture.format == "PNG" and picture.width > 800
     for line in (
         "countries, soft",
         "countries, hard",
@@ -458,6 +460,9 @@ def test_wrong_usage(capsys: Captured, run: CountryRun, scenes: CountryRun, data
     assert "No data were named; add --data DIR with class folders" in refused(capsys, "evaluate", run.folder)
     assert "such runs are scored one at a time" in refused(
         capsys, "evaluate", run.folder, scenes.folder, "--data", dataset.root
+    )
+    assert "--pca is not for a run that names scenes or countries; leave it out." in refused(
+        capsys, "evaluate", run.folder, "--data", dataset.root, "--pca", 8
     )
     assert "name a dataset with --data DIR" in refused(capsys, "train", "lavinskyi-scene", "--out", tmp_path / "r")
     assert "trained on one device; leave --devices out" in refused(

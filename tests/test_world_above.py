@@ -13,6 +13,7 @@ from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import FLAT, TILED, Town, build_region, build_town
 from geofix.world.renderer import above
 from geofix.world.renderer.above import DroneCamera, MapCamera, Sun, drawn_above, render_above
+from geofix.world.renderer.aerial.fields import fields_of
 from geofix.world.renderer.aerial.land import footprint, land, places_of
 from geofix.world.renderer.aerial.patches import FULL, PEAKED, STEPPED_UP, Patches, patches
 from geofix.world.renderer.aerial.shadows import thrown
@@ -275,6 +276,14 @@ def test_yards_leave_the_streets_free(town: Town) -> None:
                 start, run = line[:2], line[2:] - line[:2]
                 along = np.clip((points - start) @ run / (run @ run), 0, 1)
                 assert np.hypot(*(points - start - along[:, None] * run).T).min() > half - 1.1
+
+
+def test_no_two_towns_have_a_field_in_common() -> None:
+    here, again, there = (fields_of(build_town(6, seed), 0.0) for seed in (0, 0, 1))
+    fields = [{texture(part.skins[skin]).tobytes() for skin in part.skin} for part in (here, again, there)]
+    assert fields[0] == fields[1]
+    assert not fields[0] & fields[2]
+    assert len(fields[0]) > len(here) / 2
 
 
 def test_a_picture_drawn_in_bands_is_the_picture(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,11 +105,13 @@ def evaluate_run(
     precision: Precision | None,
     predictions: Path | None,
     json_file: Path | None,
+    plot: Path | None,
 ) -> None:
-    """Score a run that names scenes or countries, and say what it reached."""
+    """Score a run that names scenes or countries, say what it reached, and draw what its confidence is worth."""
     import json
 
     from geofix.countries.evaluate import evaluate_country
+    from geofix.files import write_atomically
     from geofix.models.countries import load_country_run
 
     if dataset is None:
@@ -121,7 +123,19 @@ def evaluate_run(
         output.result(shown(str(folder), scores))
     output.save(json_file, lambda: json.dumps(scores.to_dict(), indent=1, allow_nan=False) + "\n")
     output.save(predictions, lambda: predictions_csv(scores))
+    if plot is not None:
+        write_atomically(plot, confidence_png(scores))
     output.finish([*dataset.problems, *scores.errors])
+
+
+def confidence_png(scores: CountryScores) -> bytes:
+    """The picture of calibration and of risk against coverage, for every way of routing or for scenes alone."""
+    from geofix.reports.curves import confidence_curves
+
+    if scores.countries:
+        return confidence_curves(scores.countries)
+    assert scores.scene is not None
+    return confidence_curves({"scenes": scores.scene})
 
 
 def shown(name: str, scores: CountryScores) -> str:

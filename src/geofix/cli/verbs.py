@@ -196,7 +196,11 @@ def evaluate(
         Path | None, typer.Option("--json", help="Write the scores to this file (- is stdout).")
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Queries that sweep a factor: write recall against it to this PNG.")
+        Path | None,
+        typer.Option(
+            help="Write a PNG: recall against the factor that queries sweep; of countries and scenes, calibration and "
+            "risk against coverage."
+        ),
     ] = None,
     allow_unlike: Annotated[
         list[str] | None, typer.Option(help="A part of the protocol in which two compared runs may differ.")
@@ -268,6 +272,11 @@ def evaluate(
     if named:
         if len(runs) > 1:
             raise UsageError(f"{named[0]} names scenes or countries; such runs are scored one at a time.")
+        for_classes = ("--data", "--split", "--images", "--precision", "--predictions", "--plot")
+        refuse_other_flags(
+            {flag: given for flag, given in of_runs.items() if flag not in for_classes},
+            "a run that names scenes or countries",
+        )
         evaluate_run(
             named[0],
             dataset,
@@ -276,6 +285,7 @@ def evaluate(
             precision=precision_of(precision),
             predictions=predictions,
             json_file=json_file,
+            plot=plot,
         )
         return
     if level is not None:

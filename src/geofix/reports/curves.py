@@ -1,4 +1,4 @@
-"""Learning curves, and recall against a factor, as pictures. The one door to matplotlib."""
+"""Learning curves, recall against a factor, and what a confidence is worth, as pictures. The one door to matplotlib."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from geofix.class_scores import ClassScores
 from geofix.sweeps import Sweep
 
 _INK, _LOSS, _FIRST, _FIFTH = "#333333", "#8a8a8a", "#0b6e4f", "#c8553d"
@@ -124,6 +125,39 @@ def sweep_curves(sweep: Sweep, title: str) -> bytes:
     axes.set_ylim(0, 102)
     axes.set_title(title, color=_INK, fontsize=10, loc="left")
     _plain(axes, sweep.factor)
+    return _png(figure)
+
+
+def confidence_curves(scores: Mapping[str, ClassScores]) -> bytes:
+    """A PNG of what confidences are worth, a colour an entry of `scores`: on the left the reliability diagram, in which
+    a dot of each bin is the larger the more answers it has and honest confidences lie on the dotted line; on the right
+    how many answers are wrong if only the surest are given (risk against coverage), both in percent."""
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 100], [0, 100], color=_INK, linewidth=0.8, linestyle=":")
+    for number, ((name, one), colour) in enumerate(zip(scores.items(), (_FIRST, _FIFTH, _LOSS), strict=False)):
+        bins = one.reliability.bins
+        sure, right_of = ([100 * getattr(part, kind) for part in bins] for kind in ("confidence", "accuracy"))
+        left.plot(sure, right_of, color=colour, linewidth=1)
+        sizes = [4 + 120 * part.count / one.queries for part in bins]
+        left.scatter(sure, right_of, s=sizes, color=colour, alpha=0.6, linewidths=0, clip_on=False)
+        left.text(
+            3,
+            96 - 8 * number,
+            f"{name}: calibration error {100 * one.reliability.error:.1f}",
+            color=colour,
+            fontsize=8,
+            va="top",
+        )
+        curve = one.risk_coverage
+        right.plot(100 * curve.coverages, 100 * curve.risks, color=colour, linewidth=1.2)
+        right.text(3, 96 - 8 * number, f"{name}: area under risk {curve.area:.3f}", color=colour, fontsize=8, va="top")
+    left.set_title("Answers that are right, percent", color=_INK, fontsize=10, loc="left")
+    right.set_title("Answers given that are wrong, percent", color=_INK, fontsize=10, loc="left")
+    for axes, across in ((left, "confidence, percent"), (right, "answers given, surest first, percent")):
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        _plain(axes, across)
     return _png(figure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ _MARGIN_M = 640.0  # of country around the streets
 _CLEAR_M = 34.0  # between a field and the nearest house, which has its yard there
 _VERGE_M = 12.0  # between a field and the houses' side of a street
 _KINDS = 14
+_SOILS = 32  # of a town, so that hardly two of its fields, and none of two towns, are the same to the texel
 _LOW_M = 0.5  # so far below the yards, which are drawn over them
 _SIZE_M = (40.0, 30.0)  # of a skin; a field stretches it
 _CROPS: Palette = ((204, 184, 116), (222, 206, 92), (142, 118, 90), (110, 140, 74), (176, 160, 110), (92, 118, 66))
@@ -26,9 +28,11 @@ _CROPS: Palette = ((204, 184, 116), (222, 206, 92), (142, 118, 90), (110, 140, 7
 
 @dataclass(frozen=True, slots=True)
 class _FieldSkin:
-    """One kind of field in a season: a crop in rows, or a meadow."""
+    """One kind of field in a season, a crop in rows or a meadow, on one of a town's soils."""
 
     kind: int
+    seed: int
+    soil: int
     style: Style
     season: float
 
@@ -39,10 +43,12 @@ class _FieldSkin:
         paint = canvas(*_SIZE_M, withered(_mixed(crop, self.style.grass, 0.35), self.season))
         rows, columns = paint.shape[:2]
         furrows = 1 + rng.uniform(0.01, 0.06) * np.sin(np.arange(columns) * rng.uniform(0.5, 1.6))
-        tracks = np.where(np.arange(columns) % int(rng.integers(24, 56)) < 2, 0.86, 1.0)
+        every = int(rng.integers(24, 56))
+        own = np.random.default_rng([self.seed, 76, self.soil])
+        tracks = np.where((np.arange(columns) + int(own.integers(every))) % every < 2, 0.86, 1.0)
         side = 10
-        soil = rng.normal(1, 0.018, (rows // side + 1, columns // side + 1)).repeat(side, 0).repeat(side, 1)
-        tones = furrows * tracks * soil[:rows, :columns] * rng.normal(1, 0.03, (rows, columns))
+        soil = own.normal(1, 0.018, (rows // side + 1, columns // side + 1)).repeat(side, 0).repeat(side, 1)
+        tones = furrows * tracks * soil[:rows, :columns] * own.normal(1, 0.03, (rows, columns))
         paint[..., :3] *= tones[..., None].astype(np.float32)
         return finished(paint)
 
@@ -57,6 +63,7 @@ def fields_of(town: Town, season: float) -> Patches:
     cell = np.indices(shape).reshape(2, -1).T
     inset = rng.uniform(1.5, 6, (len(cell), 4))
     kind, fallow = rng.integers(_KINDS, size=len(cell)), rng.random(len(cell)) > 0.86
+    soil = rng.integers(_SOILS, size=len(cell))
     first = low + cell * _CELL_M + inset[:, :2]
     size = _CELL_M - inset[:, :2] - inset[:, 2:]
     taken = _built_on(town, axes, low, shape).ravel() | _crossed(town, axes, first, size)
@@ -66,8 +73,11 @@ def fields_of(town: Town, season: float) -> Patches:
         np.column_stack([first[free] @ axes, level - _LOW_M]),
         np.column_stack([size[free, :1] * axes[0], level]),
         np.column_stack([size[free, 1:] * axes[1], level]),
-        kind[free],
-        [_FieldSkin(number, town.style, round(season, 2)) for number in range(_KINDS)],
+        (kind * _SOILS + soil)[free],
+        [
+            _FieldSkin(number, town.seed, soil, town.style, round(season, 2))
+            for number, soil in itertools.product(range(_KINDS), range(_SOILS))
+        ],
         lying=True,
     )
 
