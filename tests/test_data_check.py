@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import toy_places
 import toy_views
+from geofix.cli.checked import shown
 from geofix.data.check import CheckReport, check
 from geofix.data.duplicates import Fingerprint, find_duplicates, fingerprint
 from geofix.data.layouts import open_dataset
@@ -50,6 +51,22 @@ def test_a_clean_dataset(tmp_path: Path) -> None:
     assert split.photos_per_km2 == pytest.approx(4 / split.area_km2)
     assert (report.layout, report.leaks, report.problems, report.unreadable) == ("deep-vg", (), (), ())
     assert (report.duplicates.exact, report.duplicates.near, report.without_position) == (0, 0, 0)
+
+
+def test_photos_that_say_where_they_were_taken_are_counted(tmp_path: Path) -> None:
+    for at in range(3):
+        put(tmp_path / f"{at}.jpg", with_gps(save_jpeg(blobs(at, 240, 320)), HERE.moved(0.0, 90.0 * at)))
+    labelled = Image.fromarray(blobs(3, 240, 320))
+    drawing = ImageDraw.Draw(labelled)
+    drawing.rectangle((0, 214, 320, 240), "black")
+    drawing.text((8, 218), "52.20505N 3.01960E 12:30", "white", font=ImageFont.load_default(14))
+    put(tmp_path / "dash.jpg", with_gps(save_jpeg(np.asarray(labelled)), HERE))
+    report = check(open_dataset(tmp_path))
+    assert (report.telling.captioned, report.telling.captioned_names) == (1, ("dash.jpg",))
+    assert report.telling.positioned == 4
+    text = shown(report)
+    assert "text in the picture's edge (time, coordinates?): 1\n  dash.jpg" in text
+    assert "photos that carry a position in EXIF or XMP: 4" in text
 
 
 def test_bad_files_are_named_and_end_nothing(tmp_path: Path) -> None:
@@ -106,7 +123,7 @@ def test_one_difference_hash_is_not_enough(tmp_path: Path) -> None:
     ramp = np.broadcast_to(np.linspace(0, 60, 64)[None, :, None], (48, 64, 3))
     put(tmp_path / "dark.png", resaved(ramp.astype(np.uint8), 1.0, 95))
     put(tmp_path / "light.png", resaved((ramp + 120).astype(np.uint8), 1.0, 95))
-    prints = [fingerprint(tmp_path / name) for name in ("dark.png", "light.png")]
+    prints = [fingerprint((tmp_path / name).read_bytes(), name) for name in ("dark.png", "light.png")]
     assert (prints[0].bits ^ prints[1].bits).bit_count() <= 3
     assert len(find_duplicates(prints).near) == 0
 

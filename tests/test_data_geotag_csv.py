@@ -159,6 +159,22 @@ def test_missing_files(tmp_path: Path) -> None:
     assert "c.jpg is listed in photos.csv but is not there." in str(dataset.problems[0])
 
 
+def test_ids_are_the_photos_named_so_in_whichever_folder(tmp_path: Path) -> None:
+    """As OSV-5M: images/train/00/<id>.jpg, with `id` in train.csv."""
+    for name in ("train/00/111.jpg", "train/07/222.jpg", "train/07/333.jpg", "test/00/333.png", "444"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).touch()
+    text = "id,latitude,longitude,country\n111,1,2,FR\ntrain/07/222,3,4,JP\n333,5,6,FR\n444,7,8,FR\n555,9,9,FR\n"
+    dataset = read(table(tmp_path, text), tmp_path / "images")
+    assert [photo.name for photo in dataset.photos] == ["train/00/111.jpg", "train/07/222.jpg", "444"]
+    assert [photo.country for photo in dataset.photos] == ["FR", "JP", "FR"]
+    assert [str(problem) for problem in dataset.problems] == [
+        "photos.csv line 4 names the photo 333, and test/00/333.png and train/07/333.jpg are both called so; it was "
+        "left out.",
+        f"{tmp_path / 'images' / '555'} is listed in photos.csv but is not there.",
+    ]
+
+
 def test_paths_alone_are_read_and_replaced(tmp_path: Path) -> None:
     path = table(tmp_path, '\ufeffNote; Photo ;lat\n"a; b";x\\1.jpg;1,5\n\n;;\nc\nd; 2.jpg ;"3"\n')
     assert photo_paths(path) == ["x/1.jpg", "2.jpg"]

@@ -21,6 +21,10 @@ def shown(report: CheckReport) -> str:
     parts += _listing("near-duplicates", [f"{a} ~ {b}" for a, b in near], report.duplicates.near)
     leaks = [f"{leak.kind} between {' and '.join(leak.between)}: {leak.count}, {leak.example}" for leak in report.leaks]
     parts += _listing("leaks", leaks)
+    told = report.telling
+    parts += _listing("text in the picture's edge (time, coordinates?)", list(told.captioned_names), told.captioned)
+    if told.positioned:
+        parts.append(f"photos that carry a position in EXIF or XMP: {told.positioned}")
     return "\n".join(parts)
 
 

@@ -220,7 +220,7 @@ def _leaks(count: int) -> str:
         )
     return (
         "no photo shares a location, sequence or photographer with train, as far as the data name them "
-        "(near-duplicates and positions in EXIF: geofix data check DIR)"
+        "(near-duplicates, positions in EXIF and burned-in text: geofix data check DIR)"
     )
 
 

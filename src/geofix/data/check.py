@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from geofix.data.captions import DECODE_AT, Caption, caption
 from geofix.data.duplicates import Duplicates, Fingerprint, find_duplicates, fingerprint
 from geofix.data.leaks import Leak, find_leaks
 from geofix.data.places import Dataset, Split, benchmark
 from geofix.data.views import ViewCount, counts, lacks
 from geofix.errors import PhotoError
-from geofix.photos import Photo
+from geofix.photos import Photo, read_bytes, read_pixels
 from geofix.positions import area_km2, latlons
+from geofix.telemetry import position_in
 
 MAX_LISTED = 50  # names and pairs listed; the counts are of all
 _THREADS = 2
@@ -73,6 +75,20 @@ class DuplicateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TellingReport:
+    """Photos that themselves say where they were taken, or may: how many, and the first of them by name.
+
+    `captioned` have text burned into their upper or lower edge, where cameras write time and coordinates; `positioned`
+    carry a position in EXIF or XMP, which no network of geofix sees.
+    """
+
+    captioned: int
+    captioned_names: tuple[str, ...]
+    positioned: int
+    positioned_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What `check` found. Nothing in it is an error: the caller decides what is bad enough.
 
@@ -88,6 +104,7 @@ class CheckReport:
     without_position_names: tuple[str, ...]
     duplicates: DuplicateReport
     leaks: tuple[Leak, ...]
+    telling: TellingReport
 
     def to_dict(self) -> dict[str, object]:
         """The report as plain values for JSON."""
@@ -100,9 +117,10 @@ def check(dataset: Dataset, progress: Callable[[int, int], None] | None = None) 
     `progress` is called with (photos done, photos in all) after each photo.
     """
     photos = dataset.photos
-    prints, unreadable = _decoded(photos, progress)
-    readable = [photo for photo, one in zip(photos, prints, strict=True) if one is not None]
-    found = find_duplicates([one for one in prints if one is not None])
+    seen, unreadable = _decoded(photos, progress)
+    readable = [photo for photo, one in zip(photos, seen, strict=True) if one is not None]
+    looked_at = [one for one in seen if one is not None]
+    found = find_duplicates([one.fingerprint for one in looked_at])
     clusters = found.clusters(len(readable))
     cluster_of = {photo.name: int(number) for photo, number in zip(readable, clusters, strict=True) if number >= 0}
     unplaced = [photo for photo in photos if photo.position is None]
@@ -117,29 +135,49 @@ def check(dataset: Dataset, progress: Callable[[int, int], None] | None = None) 
         without_position_names=tuple(lost[:MAX_LISTED]),
         duplicates=_duplicate_report(found, readable),
         leaks=find_leaks(dataset, cluster_of),
+        telling=_telling(readable, looked_at),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of a photo that was decoded."""
+
+    fingerprint: Fingerprint
+    caption: Caption | None
+    positioned: bool
 
 
 def _decoded(
     photos: tuple[Photo, ...], progress: Callable[[int, int], None] | None
-) -> tuple[list[Fingerprint | None], tuple[Unreadable, ...]]:
-    prints: list[Fingerprint | None] = []
+) -> tuple[list[_Seen | None], tuple[Unreadable, ...]]:
+    seen: list[_Seen | None] = []
     unreadable: list[Unreadable] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for photo, made in zip(photos, pool.map(_fingerprint, photos), strict=True):
-            prints.append(None if isinstance(made, PhotoError) else made)
+        for photo, made in zip(photos, pool.map(_looked_at, photos), strict=True):
+            seen.append(None if isinstance(made, PhotoError) else made)
             if isinstance(made, PhotoError):
                 unreadable.append(Unreadable(photo.name, str(made)))
             if progress is not None:
-                progress(len(prints), len(photos))
-    return prints, tuple(unreadable)
+                progress(len(seen), len(photos))
+    return seen, tuple(unreadable)
 
 
-def _fingerprint(photo: Photo) -> Fingerprint | PhotoError:
+def _looked_at(photo: Photo) -> _Seen | PhotoError:
     try:
-        return fingerprint(photo.path)
+        data, name = read_bytes(photo.path), str(photo.path)
+        written = caption(read_pixels(data, name, target=DECODE_AT))
+        return _Seen(fingerprint(data, name), written, position_in(data, name).position is not None)
     except PhotoError as error:
         return error
+
+
+def _telling(photos: list[Photo], seen: list[_Seen]) -> TellingReport:
+    captioned, positioned = (
+        [photo.name for photo, one in zip(photos, seen, strict=True) if told(one)]
+        for told in (lambda one: one.caption is not None, lambda one: one.positioned)
+    )
+    return TellingReport(len(captioned), tuple(captioned[:MAX_LISTED]), len(positioned), tuple(positioned[:MAX_LISTED]))
 
 
 def _split_report(split: Split) -> SplitReport:

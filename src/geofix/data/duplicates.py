@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, UInt8, UInt64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from geofix.photos import read_bytes, read_pixels, resized
+from geofix.photos import read_pixels, resized
 from geofix.shapes import Pixels
 
 _HASH_CELLS = (8, 9)  # 8 rows of 8 comparisons of neighbours: 64 bits
@@ -58,10 +57,9 @@ class Duplicates:
         return np.where(np.bincount(labels, minlength=1)[labels] > 1, labels, -1)
 
 
-def fingerprint(path: Path) -> Fingerprint:
-    """The fingerprint of a photo, which is decoded for it. Raises PhotoError."""
-    data = read_bytes(path)
-    pixels = read_pixels(data, str(path), target=_DECODE_AT)
+def fingerprint(data: bytes, name: str) -> Fingerprint:
+    """The fingerprint of a photo's file, which is decoded for it. Raises PhotoError, which calls it `name`."""
+    pixels = read_pixels(data, name, target=_DECODE_AT)
     cells = _grey(pixels, _HASH_CELLS)
     bits = np.packbits(cells[:, 1:] > cells[:, :-1])
     thumbnail = np.round(_grey(pixels, _THUMBNAIL)).astype(np.uint8)

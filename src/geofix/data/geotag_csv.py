@@ -7,7 +7,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from geofix.data.places import Dataset, Split
 from geofix.errors import DataError, PhotoError, UsageError
 from geofix.files import is_file
-from geofix.photos import Photo
+from geofix.photos import Photo, is_photo, photo_files
 from geofix.positions import Position, looks_swapped
 from geofix.scenes.places365 import SCENES, scene_of
 
@@ -107,11 +107,13 @@ def found(path: Path) -> bool:
 def read(csv_path: Path, image_root: Path | None = None) -> Dataset:
     """The photos of a table whose files exist, in leave-one-out splits by its split column, or in "all".
 
-    Paths are relative to `image_root`, or to the table's folder. Rows that cannot be used and files that are
-    not there become problems. Raises DataError as `read_table` does, and when most files are missing.
+    Paths are relative to `image_root`, or to the table's folder. A path that lacks the ending of a photo and is no
+    file is an id (as in OSV-5M): the photo named so, in whichever folder below. Rows that cannot be used and files that
+    are not there become problems. Raises DataError as `read_table` does, and when most files are missing.
     """
     table = read_table(csv_path)
     root = csv_path.parent if image_root is None else image_root
+    table = _with_ids_found(table, root)
     photos = [(row.split or SPLIT, _photo(row, root)) for row in table.rows]
     there = [(split, photo) for split, photo in photos if is_file(photo.path)]
     missing = [photo for _, photo in photos if not is_file(photo.path)]
@@ -147,6 +149,32 @@ def read_table(csv_path: Path) -> Table:
         first = f" (the first: {problems[0]})" if problems else ""
         raise DataError(f"{csv_path} has no usable row of {len(records)}{first}; path, lat and lon are needed.")
     return Table(csv_path, tuple(rows.values()), tuple(problems))
+
+
+def _with_ids_found(table: Table, root: Path) -> Table:
+    """A table whose ids are the paths of the photos named so below `root`; an id of two photos becomes a problem."""
+    ids = {row.path for row in table.rows if not is_photo(Path(row.path)) and not is_file(root / row.path)}
+    if not ids:
+        return table
+    problems = list(table.problems)
+    files: dict[str, list[str]] = {}
+    for file in photo_files(root, problems):
+        path = file.relative_to(root)
+        for name in {file.stem, path.with_suffix("").as_posix()} & ids:
+            files.setdefault(name, []).append(path.as_posix())
+    rows = []
+    for row in table.rows:
+        paths = files.get(row.path, [row.path]) if row.path in ids else [row.path]
+        if len(paths) > 1:
+            problems.append(
+                PhotoError(
+                    f"{table.path.name} line {row.line} names the photo {row.path}, and {paths[0]} and {paths[1]} are "
+                    "both called so; it was left out."
+                )
+            )
+        else:
+            rows.append(replace(row, path=paths[0]))
+    return Table(table.path, tuple(rows), tuple(problems))
 
 
 def photo_paths(csv_path: Path) -> list[str]:
