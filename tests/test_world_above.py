@@ -286,6 +286,24 @@ def test_no_two_towns_have_a_field_in_common() -> None:
     assert len(fields[0]) > len(here) / 2
 
 
+def test_a_lawn_is_its_town_s_own_and_repeats_nowhere_near() -> None:
+    towns = [replace(build_town(6, 0), seed=seed) for seed in (0, 1)]
+    east, north = towns[0].streets.lines.reshape(-1, 2).max(axis=0) + 900  # beyond the last field
+    camera = MapCamera(float(east), float(north), 0.5, 64, 64)
+    shots = [drawn_above(town, camera, CLEAR, Sun(200.0, 40.0, 0.0), 0).colours[..., 1].astype(float) for town in towns]
+    along = [replace(camera, west_m=float(east) + 256 * blob_m) for blob_m in (1.7, 2.3)]
+    shots += [drawn_above(towns[0], at, CLEAR, Sun(200.0, 40.0, 0.0), 0).colours[..., 1].astype(float) for at in along]
+    for other in shots[1:]:
+        assert abs(np.corrcoef(coarse(shots[0]).ravel(), coarse(other).ravel())[0, 1]) < 0.8
+    again = drawn_above(towns[0], camera, CLEAR, Sun(200.0, 40.0, 0.0), 7).colours[..., 1].astype(float)
+    assert np.corrcoef(coarse(shots[0]).ravel(), coarse(again).ravel())[0, 1] > 0.999
+
+
+def coarse(plane: np.ndarray) -> np.ndarray:
+    """Means of 8 x 8 pixels, in which fine grain is gone."""
+    return np.asarray(plane.reshape(8, 8, 8, 8).mean(axis=(1, 3)))
+
+
 def test_a_picture_drawn_in_bands_is_the_picture(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     camera, sun = drone(town, 75, 30), Sun(200.0, 40.0, 1.0)
     whole = drawn_above(town, camera, CLEAR, sun, 3)

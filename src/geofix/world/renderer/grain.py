@@ -1,4 +1,4 @@
-"""Noise that repeats in both directions: fine grain for the ground, soft blobs for clouds; the same in every town."""
+"""Noise that repeats in both directions: fine grain for the ground, soft blobs for clouds and lawns."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Tile = Float32[np.ndarray, "side side"]
 
 @lru_cache(maxsize=1)
 def fine_grain() -> Tile:
-    """White noise of standard deviation 1."""
+    """White noise of standard deviation 1, the same in every town: finer than a pixel from the air."""
     return np.random.default_rng(20).standard_normal((TILE, TILE)).astype(np.float32)
 
 
-@lru_cache(maxsize=1)
-def soft_blobs() -> Tile:
-    """Noise of several sizes, of standard deviation 0.5."""
-    rng = np.random.default_rng(21)
+@lru_cache(maxsize=8)
+def soft_blobs(*seed: int) -> Tile:
+    """Noise of several sizes, of standard deviation 0.5; clouds have it without a seed."""
+    rng = np.random.default_rng([21, *seed])
     soft = sum(_smooth(rng.standard_normal((TILE, TILE)), size) for size in (4, 8, 16, 32))
     return np.asarray(soft / np.std(soft) / 2, dtype=np.float32)
 

@@ -19,7 +19,8 @@ from geofix.world.styles import Style
 _FARTHEST_M = 4000.0  # of ground; beyond it all is haze
 _COARSE = 8  # pixels between two rays that tell how much ground is in the picture
 _CARS_M = 600.0
-_BLOB_M = 1.7  # of ground to a texel of soft noise: lawns and fields are never one green
+_BLOBS_M = (1.7, 2.3)  # of ground to a texel of two sheets of soft noise: lawns and fields are never one green, and
+# where one sheet repeats the other does not for ten kilometres
 
 
 class Land(NamedTuple):
@@ -58,7 +59,7 @@ def land_colours(town: Town, ground: Land, projection: Projection, season: float
     here = Standpoint(float(projection.origin[0]) + middle[0], float(projection.origin[1]) + middle[1], 0.0)
     patch = Patch(ground.east_m - np.float32(middle[0]), ground.north_m - np.float32(middle[1]), ground.blur_m)
     colour, shade = ground_colours(town, here, patch, season, reach)
-    colour *= _blotches(here, patch)
+    colour *= _blotches(town.seed, here, patch)
     if ground.sky.any():
         colour = np.where(ground.sky, _sky(town.style, projection, *ground.sky.shape), colour)
     return np.clip(colour, 0, 255), shade
@@ -94,14 +95,17 @@ def _linear(matrix: np.ndarray, rows: int, columns: int) -> tuple[Plane, Plane, 
     return first, second, third
 
 
-def _blotches(here: Standpoint, patch: Patch) -> Plane:
-    """Slow factors around 1, anchored to the ground."""
-    zero = np.array([here.easting_m, here.northing_m]) / _BLOB_M % TILE + 4096 * TILE
-    at = [
-        (metres / np.float32(_BLOB_M) + np.float32(start)).astype(np.int32) & (TILE - 1)
-        for metres, start in zip((patch.right_m, patch.ahead_m), zero, strict=True)
-    ]
-    return np.asarray(1 + soft_blobs()[at[1], at[0]] * (np.float32(0.09) / (1 + patch.blur_m)), dtype=np.float32)
+def _blotches(seed: int, here: Standpoint, patch: Patch) -> Plane:
+    """Slow factors around 1, anchored to the ground and a town's own."""
+    total = np.zeros_like(patch.right_m)
+    for number, blob_m in enumerate(_BLOBS_M):
+        zero = np.array([here.easting_m, here.northing_m]) / blob_m % TILE + 4096 * TILE
+        at = [
+            (metres / np.float32(blob_m) + np.float32(start)).astype(np.int32) & (TILE - 1)
+            for metres, start in zip((patch.right_m, patch.ahead_m), zero, strict=True)
+        ]
+        total += soft_blobs(seed, number)[at[1], at[0]]
+    return np.asarray(1 + total * (np.float32(0.064) / (1 + patch.blur_m)), dtype=np.float32)
 
 
 def _sky(style: Style, projection: Projection, rows: int, columns: int) -> Planes:
