@@ -26,7 +26,6 @@ from geofix.models.runs import Run, fingerprint
 
 pytestmark = pytest.mark.slow
 Runs = Callable[[int, int], int]
-PHOTOS = 100
 # As the command itself, in commits and saved parts so small that a kill meets them often, and with a sign when
 # the work itself begins: most of a short command's time is spent on imports.
 COMMAND = """
@@ -111,7 +110,8 @@ def nothing_half(folder: Path) -> None:
 
 
 def test_index(tiny_run: Run, tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> None:
-    street = write_street(tmp_path / "street", PHOTOS)
+    photos = slow_runs(100, 40)
+    street = write_street(tmp_path / "street", photos)
     whole, atlas = tmp_path / "whole", tmp_path / "atlas"
     common = ["index", str(street), "--encoder", str(tiny_run.folder), "--atlas"]
     full, worked = finish(INDEX, [*common, str(whole)], environment)
@@ -127,11 +127,11 @@ def test_index(tiny_run: Run, tmp_path: Path, environment: dict[str, str], slow_
         left = Atlas.open(atlas)
         now = left.known()
         assert known.items() <= now.items()
-        met_half_way |= 0 < len(now) < PHOTOS
+        met_half_way |= 0 < len(now) < photos
         assert len(now) % 4 == 0  # whole commits only
         assert verify(left) == []
         known = now
-        if len(now) == PHOTOS:  # begin again, so that the later moments have something to stop
+        if len(now) == photos:  # begin again, so that the later moments have something to stop
             shutil.rmtree(atlas)
             known = {}
     assert met_half_way or slow_runs(20, 2) < 20  # two kills may both miss; twenty that all do prove nothing
@@ -141,11 +141,11 @@ def test_index(tiny_run: Run, tmp_path: Path, environment: dict[str, str], slow_
     assert verify(done, files=True) == []
     assert (done.calibration is None) == (Atlas.open(whole).calibration is None)
     again = index([street], tiny_run, atlas)
-    assert (again.added, again.unchanged) == (0, PHOTOS)
+    assert (again.added, again.unchanged) == (0, photos)
 
 
 def test_evaluate(tiny_run: Run, tmp_path: Path, environment: dict[str, str], slow_runs: Runs) -> None:
-    street = write_street(tmp_path / "street", PHOTOS)
+    street = write_street(tmp_path / "street", slow_runs(100, 40))
     scores = tmp_path / "scores.json"
     common = ["evaluate", str(tiny_run.folder), "--data", str(street), "--split", "all", "--json"]
     full, worked = finish(EVALUATE, [*common, str(tmp_path / "whole.json")], environment)
