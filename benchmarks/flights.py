@@ -6,7 +6,7 @@ elsewhere   frames of another town: how many are told apart, at the threshold th
 track       each frame alone, smoothed, and smoothed with ten frames in the middle replaced by ones of another town
 
 python benchmarks/flights.py FLIGHT ... --encoder RUN [--verify] [--towns SEED:PLACES,...] [--scales M,M]
-    [--table FILE.csv] [--learn FILE.json]
+    [--table FILE.csv] [--learn FILE.json [--frames N]]
 
 FLIGHT is a folder of `geofix data world FLIGHT --kind flight`. --verify asks everything a second time with places that
 are verified on the map. --towns says which towns were flown over, in the flights' order, and tells frames over streets
@@ -30,13 +30,12 @@ from typing import NamedTuple
 import numpy as np
 
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.spots import Found
 from geofix.atlas.store import Atlas
 from geofix.files import write_json
 from geofix.fixes import Fix
 from geofix.frames.calibrate import Asked, ask, learned_on
 from geofix.frames.locate import Searched, fix_by_tiles, searched_tiles
-from geofix.frames.looks import Camera
+from geofix.frames.looks import Camera, Look
 from geofix.frames.shots import shots
 from geofix.frames.track import locate_track, middle_and_slowest
 from geofix.frames.verify import Verifier
@@ -46,6 +45,7 @@ from geofix.locate import MIN_CONFIDENCE, MIN_UNCALIBRATED
 from geofix.models.runs import Run, load_run
 from geofix.photos import Photo, read_pixels
 from geofix.positions import Position, latlons, project
+from geofix.shapes import DescriptorRows, Pixels
 from geofix.world.geometry.town import ORIGIN, build_town
 
 LOST = slice(25, 35)  # frames of a track that are replaced
@@ -78,33 +78,41 @@ def read(flight: Path, folder: str) -> list[Frame]:
     ]
 
 
-def found_on(run: Run, atlas: Atlas, frames: list[Frame], known: bool) -> list[Found]:
-    """The tiles that each frame resembles; what takes longest, and the same with and without verification."""
+class Looked(NamedTuple):
+    """A frame seen in every direction, and described; what takes longest."""
+
+    pixels: Pixels
+    looks: list[Look]
+    descriptors: DescriptorRows
+
+
+def looked_at(run: Run, atlas: Atlas, frames: list[Frame], known: bool) -> list[Looked]:
+    """Every frame once, for answers with and without verification."""
     searched = searched_tiles(run, atlas.rows)
-    found = []
+    looked = []
     for frame in frames:
         one, pixels = seen_by(searched, frame, known), read_pixels(frame.path)
         looks = one.looks(*pixels.shape[:2])
-        found.append(one.found(one.described(pixels, looks), looks))
-    return found
+        looked.append(Looked(pixels, looks, one.described(pixels, looks)))
+    return looked
 
 
 def located(
     run: Run,
     atlas: Atlas,
     frames: list[Frame],
-    found: list[Found],
+    looked: list[Looked],
     known: bool,
     calibration: Calibration | None,
     verifier: Verifier | None,
 ) -> tuple[list[Fix], list[float]]:
-    """A Fix for every frame, whatever its confidence, and the processor's seconds that it took beyond `found`."""
+    """A Fix for every frame, whatever its confidence, and the processor's seconds that it took beyond its looks."""
     searched = replace(searched_tiles(run, atlas.rows), verifier=verifier)
     fixes, seconds = [], []
-    for frame, tiles in zip(frames, found, strict=True):
-        pixels = read_pixels(frame.path)
+    for frame, (pixels, looks, descriptors) in zip(frames, looked, strict=True):
         begun = time.process_time()
         one = seen_by(searched, frame, known)
+        tiles = one.found(descriptors, looks)
         fixes.append(fix_by_tiles(str(frame.path), pixels, tiles, one, calibration, 0.0)[0])
         seconds.append(time.process_time() - begun)
     return fixes, seconds
@@ -126,13 +134,13 @@ def percent(share: float, count: int) -> str:
     return f"{100 * share:.0f} ± {196 * np.sqrt(share * (1 - share) / max(1, count)):.0f} %"
 
 
-def learn(run: Run, atlases: dict[Path, Atlas], verify: bool) -> Calibration:
+def learn(run: Run, atlases: dict[Path, Atlas], verify: bool, most: int | None) -> Calibration:
     """On the frames of all flights, with and without a known camera."""
     parts: list[Asked] = []
     for flight, atlas in atlases.items():
         searched = searched_tiles(run, atlas.rows, verifier=Verifier.of(atlas) if verify else None)
         for known in (False, True):
-            for frame in read(flight, "frames"):
+            for frame in read(flight, "frames")[:most]:
                 parts.append(ask(seen_by(searched, frame, known), [Photo(frame.path.name, frame.path, frame.position)]))
     joined = Asked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     finest_m = min(float(atlas.rows.tiles.sides_m.min()) for atlas in atlases.values() if atlas.rows.tiles is not None)
@@ -150,12 +158,12 @@ def report(run: Run, flight: Path, atlas: Atlas, verify: bool, town: tuple[int, 
     )
     rows: list[dict[str, object]] = []
     for known in (False, True):
-        tiles = [found_on(run, atlas, part, known) for part in (frames, strangers)]
+        looked = [looked_at(run, atlas, part, known) for part in (frames, strangers)]
         for verifier in (None, Verifier.of(atlas)) if verify else (None,):
             calibration = atlas.calibration_of(verifier is not None)
             (fixes, seconds), (others, more) = (
-                located(run, atlas, part, found, known, calibration, verifier)
-                for part, found in zip((frames, strangers), tiles, strict=True)
+                located(run, atlas, part, seen, known, calibration, verifier)
+                for part, seen in zip((frames, strangers), looked, strict=True)
             )
             kind = f"camera {'known' if known else 'unknown'}, {'verified' if verifier else 'by tiles'}"
             print(f"{kind}: {1000 * np.mean(seconds + more):.0f} ms a frame beyond its looks, of one core")
@@ -280,6 +288,7 @@ def main() -> None:
     parser.add_argument("--atlases", type=Path, default=None, help="where atlases are kept; a temporary folder")
     parser.add_argument("--verify", action="store_true", help="also with places that are verified on the map")
     parser.add_argument("--towns", default=None, help="SEED:PLACES of each flight's town")
+    parser.add_argument("--frames", type=int, default=None, help="learn on so many of each flight")
     parser.add_argument("--table", type=Path, default=None, help="write a row for every frame")
     parser.add_argument("--learn", type=Path, default=None, help="learn confidence and radius and write them here")
     chosen = parser.parse_args()
@@ -293,7 +302,7 @@ def main() -> None:
             for flight in chosen.flights
         }
         if chosen.learn:
-            learned = learn(run, atlases, chosen.verify)
+            learned = learn(run, atlases, chosen.verify, chosen.frames)
             write_json(chosen.learn, learned.to_dict())
             print(json.dumps(learned.to_dict()))
             return

@@ -436,7 +436,7 @@ def test_country_and_atlas_in_one_fix(
     status, out, _ = called(
         capsys, "locate", street / "003.jpg", "--atlas", tmp_path / "atlas", "--country", run.folder
     )
-    assert "latitude" in out and "countries: " in out
+    assert "latitude" in out and "countries (territory level): " in out
 
 
 def test_wrong_usage(capsys: Captured, run: CountryRun, scenes: CountryRun, dataset: Dataset, tmp_path: Path) -> None:

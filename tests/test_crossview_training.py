@@ -180,6 +180,13 @@ def test_the_trunk_learns_slower_and_can_stand_still(toy: Dataset) -> None:
     assert len(frozen.configure_optimizers()["optimizer"].param_groups) == 1
 
 
+def test_every_parameter_that_learns_is_in_a_group(toy: Dataset) -> None:
+    learning = learner(toy, "block_stages=[layer1]")
+    groups = learning.configure_optimizers()["optimizer"].param_groups
+    known = {id(p) for group in groups for p in group["params"]}
+    assert not [name for name, p in learning.named_parameters() if p.requires_grad and id(p) not in known]
+
+
 @pytest.mark.parametrize(
     ("schedule", "rates"), [("step", [1, 1, 0.1, 0.1]), ("constant", [1, 1, 1, 1]), ("cosine", [1, 0.854, 0.5, 0.146])]
 )

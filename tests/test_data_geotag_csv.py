@@ -57,7 +57,7 @@ def test_a_class_of_places365_gives_the_scene(tmp_path: Path) -> None:
         "IMG_ID,LAT,LON,S365_Label\na.jpg,52,0,48\nb.jpg,52,0,airfield\nc.jpg,52,0,3\nd.jpg,52,0,\ne.jpg,52,0,999\n",
     )
     found = read_table(path)
-    assert [row.scene for row in found.rows] == ["coast", "industrial", None, None]  # c is indoors
+    assert [row.scene for row in found.rows] == ["coast", "industrial", "indoor", None]
     assert [str(problem) for problem in found.problems] == [
         "photos.csv line 6: There is no Places365 class number 999; 0 to 364 are expected."
     ]

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from geofix.atlas.calibration import Calibration
 from geofix.atlas.spots import Found, found_tiles, spot_of
 from geofix.atlas.store import Atlas
 from geofix.calibrate import on_photos
 from geofix.data.truth import own_positions
 from geofix.errors import AtlasError, DataError, PhotoError, UsageError
 from geofix.frames.calibrate import ask
-from geofix.frames.locate import SHARES, TURNS, searched_tiles
+from geofix.frames.locate import SHARES, TURNS, fix_of, searched_tiles
 from geofix.frames.looks import ANY_TURN, Camera, Look, headings, looks_with_camera, looks_without_camera, squares
 from geofix.index_maps import index_maps
 from geofix.locate import Near, locate
 from geofix.models.runs import Run
-from geofix.photos import Photo, save_jpeg
+from geofix.photos import Photo, read_pixels, save_jpeg
 from geofix.positions import Position, grid_convergence_deg, latlons, project, unproject
 from toy_flights import NORTH_M, WEST_M, ZONE, frame, position, write_frame, write_map
 
@@ -201,6 +202,12 @@ def test_a_frame_on_no_tile_cannot_be_told(map_atlas: Atlas, tmp_path: Path) -> 
     fix = locate([path], map_atlas, min_confidence=1.0)[0]
     assert fix.position is None and fix.reason is not None
     assert fix.reason.startswith("can't tell, perhaps not on this map: only ")
+    # A calibration says below what confidence one frame in twenty lies that is on a map.
+    zeros, ones = (0.0,) * 3, (1.0,) * 3
+    learned = Calibration(zeros, 0.0, zeros, ones, (0.0, 1.0), (9.0, 9.0), 40, 0.5, "here", "a way", least=0.6)
+    told = fix_of("f", read_pixels(path), searched_tiles(map_atlas.run(), map_atlas.rows), learned, 0.7)[0].reason
+    assert told is not None and told.startswith("can't tell, most likely not on this map: only ")
+    assert told.endswith("(confidence 0.50; 5% of the frames that are on a map are below 0.60)")
     far = locate([path], map_atlas, near=Near(Position(10.0, 10.0), 1000.0))[0]
     assert far.position is None and far.reason == "can't tell: the atlas has no tile there"
 

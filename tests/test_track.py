@@ -294,14 +294,25 @@ def test_a_video_gives_a_frame_now_and_then(tmp_path: Path) -> None:
         assert one.pixels.mean() == pytest.approx(grey, abs=6) and one.error is None
 
 
-def test_a_video_that_ends_half_way(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "flight.avi", count=200)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("ending", ["avi", "mkv"])
+def test_a_video_that_ends_half_way(tmp_path: Path, ending: str, share: float) -> None:
+    path = write_video(tmp_path / f"flight.{ending}", count=200)
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
+    path.write_bytes(data[: round(share * len(data))])
     seen = list(shots([path], 0.5))
     assert len(seen) > 3 and all(one.pixels is not None for one in seen[:-1])
-    assert seen[-1].pixels is None and "flight.avi" in str(seen[-1].error)
+    assert seen[-1].pixels is None and seen[-1].ends and f"flight.{ending}" in str(seen[-1].error)
     assert "frames before were used" in str(seen[-1].error) or "frames before were" in str(seen[-1].error)
+
+
+def test_a_video_that_breaks_off_adds_no_frame_to_the_track(flown_atlas: Atlas, tmp_path: Path) -> None:
+    paths = [write_frame(tmp_path / f"{step}.jpg", 200 + 12 * step, 200, 124.0) for step in range(3)]
+    broken = tmp_path / "cut.mp4"
+    broken.write_bytes(b"no video at all")
+    whole, cut = (locate_flight(one, flown_atlas, min_confidence=0.0) for one in (paths, [*paths, broken]))
+    assert cut.fixes[:3] == whole.fixes and len(cut.fixes) == len(cut.times_s) == len(cut.latencies_s) == 4
+    assert cut.fixes[3].position is None and "is no video that can be read" in str(cut.fixes[3].error)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from geofix.frames.verify import BLOCK_PX, Seen, Verifier, agreement, best_of, f
 from geofix.index_maps import VERIFIED_FRAMES, frames_calibration, index_maps
 from geofix.locate import locate, locate_flight
 from geofix.models.runs import Run, load_run
-from geofix.photos import Photo
+from geofix.photos import Photo, read_pixels
 from geofix.positions import Position, grid_convergence_deg
 from toy_flights import NORTH_M, WEST_M, ZONE, frame, position, write_frame, write_map
 
@@ -242,6 +242,38 @@ def test_locate_verified(map_atlas: Atlas, tmp_path: Path, camera: Camera | None
         turned = fix.heading_deg - heading - grid_convergence_deg(there, ZONE) if fix.heading_deg is not None else 180
         assert abs((turned + 180) % 360 - 180) < 1
         assert fix.confidence > before.confidence or fix.confidence > 0.6
+
+
+@pytest.mark.parametrize(("convincing", "looked_at"), [(0, [3]), (4, [3, 3]), (99, [3, 3, 3])])
+def test_further_places_are_looked_at_until_the_map_speaks_for_one(
+    map_atlas: Atlas,
+    grid_run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    convincing: int,
+    looked_at: list[int],
+) -> None:
+    rounds: list[int] = []
+
+    def looked(verifier: object, pixels: object, spots: list[Spot], *_: object) -> list[Seen]:
+        first = sum(rounds)
+        rounds.append(len(spots))
+        return [
+            replace(seen(60, 0.9 if first + number == convincing else 0.01), position=one.position)
+            for number, one in enumerate(spots)
+        ]
+
+    monkeypatch.setattr("geofix.frames.locate.seen_at", looked)
+    monkeypatch.setattr("geofix.frames.locate.PLACES", 3)
+    path = write_frame(tmp_path / "frame.jpg", 200, 250, 0.0)
+    searched = searched_tiles(grid_run, map_atlas.rows, CAMERA, verifier=Verifier.of(map_atlas))
+    pixels = read_pixels(path)
+    looks = searched.looks(*pixels.shape[:2])
+    found = searched.found(searched.described(pixels, looks), looks)
+    assert len(found.tiles) > 40
+    place = searched.place(pixels, found)
+    assert rounds == looked_at
+    assert place.evidence[1] == (0.01 if convincing == 99 else 0.9)
 
 
 def test_a_frame_of_another_map_cannot_be_told(map_atlas: Atlas, tmp_path: Path) -> None:

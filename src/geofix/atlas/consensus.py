@@ -76,9 +76,12 @@ def _pairwise_m(places: LatLons) -> np.ndarray:
     return geodesic_m(first, second).reshape(count, count)
 
 
-def weights_of(distances: np.ndarray) -> np.ndarray:
-    """Weights that fall from 1 at the best match to exp(-6) at the last, whatever the encoder's scale."""
-    span = float(distances[-1] - distances[0])
+def weights_of(distances: np.ndarray, last: int | None = None) -> np.ndarray:
+    """Weights that fall from 1 at the best match to exp(-6) at the last, or at number `last` where there are more,
+    whatever the encoder's scale.
+    """
+    end = len(distances) - 1 if last is None else min(last, len(distances) - 1)
+    span = float(distances[end] - distances[0])
     return np.exp(-SHARPNESS * (distances - distances[0]) / span) if span > 0 else np.ones(len(distances))
 
 

@@ -16,11 +16,13 @@ from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours, Plane
 
 TILES = 40  # how many of the most alike take part
 PER_LOOK = 8  # tiles that one look can bring
+POOL, POOL_PER_LOOK = 400, 16  # the same where places are verified on the map, which can do with weaker hints
 _LINK = 0.75  # of a tile's side: tiles whose middles are this near show much of the same ground
 _SAME_HEADING_DEG = 35.0
-PLACES = 24  # spots of one frame that are compared with the map itself, where that is asked for
+PLACES = 24  # spots of one frame that are compared with the map itself at first, where that is asked for
+ROUNDS = 3  # of so many, until the map speaks for one of them
 METHOD = f"spot of {TILES} tiles, {PER_LOOK} a look, link {_LINK:g}, sharpness {SHARPNESS:g}"
-VERIFIED_METHOD = f"{METHOD}; best of {PLACES} by local features, first kind"  # see frames.verify
+VERIFIED_METHOD = f"{METHOD}; best of {PLACES} x {ROUNDS} by local features, second kind"  # see frames.verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,10 @@ class Found:
         return Found(self.tiles[numbers], self.distances[numbers], self.headings_deg[numbers])
 
     def weights(self) -> np.ndarray:
-        """From 1 at the best to exp(-6) at the last, whatever the encoder's scale (k,)."""
-        return weights_of(self.distances)
+        """From 1 at the best to exp(-6) at the last of the first TILES, whatever the encoder's scale, and on from there
+        (k,).
+        """
+        return weights_of(self.distances, last=TILES - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from geofix.data.places import Dataset
     from geofix.fixes import Fix
     from geofix.models.countries import CountryRun
+    from geofix.priors import Lift
     from geofix.recipes import CountryRecipe, Precision
 
 _LISTED_FAILURES = 8
@@ -149,7 +150,7 @@ def shown(name: str, scores: CountryScores) -> str:
         first = next(iter(scores.countries.values()))
         for prior in first.priors:
             source = "always the most frequent of training" if prior.prior.source == "training" else "of this split"
-            rows.append([source, *(f"{100 * prior.lifts[n].prior:.1f}" for n in (1, 5)), "", "", ""])
+            rows.append([source, *(_lift(prior.lifts[n]) for n in (1, 5)), "", "", ""])
         lines += [table(header, rows), ""]
         lines.append(
             f"{name}: {first.queries} photos in {first.clusters} independent groups; {100 * first.ceiling:.1f} % show "
@@ -200,6 +201,11 @@ def _row(name: str, one: ClassScores, before: float | None = None) -> list[str]:
         f"{100 * one.reliability.error:.1f}" + ("" if before is None else f" (before {100 * before:.1f})"),
         f"{one.risk_coverage.area:.3f}",
     ]
+
+
+def _lift(one: Lift) -> str:
+    """What always naming the most frequent scores, and how much more the run."""
+    return f"{100 * one.prior:.1f} (lift {percent(one.lift, one.lift_ci95)})"
 
 
 def _positions(found: CoordinateScores) -> str:
@@ -278,7 +284,7 @@ def _listed(fix: Fix) -> str:
     routing = fix.routing
     ranked = ", ".join(f"{one['name']} {one['probability']:.2f}" for one in fix.countries[:5])
     answer = fix.countries[0]["name"] if routing.told else "can't tell"
-    lines = [f"{fix.photo}: {answer}", f"  countries: {ranked}"]
+    lines = [f"{fix.photo}: {answer}", f"  countries ({routing.level} level): {ranked}"]
     told = "" if routing.continent_told else ", not sure"
     lines.append(f"  continent: {routing.continent} {routing.continent_probability:.2f}{told}")
     if fix.scene:

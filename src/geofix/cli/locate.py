@@ -60,9 +60,7 @@ def locate(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify", help="Frames on a map: compare the 8 likeliest places with the map, by local features."
-        ),
+        typer.Option("--verify", help="Frames on a map: compare the likeliest places with the map, by local features."),
     ] = False,
     min_confidence: Annotated[
         float | None, typer.Option(help="Below this confidence (0 to 1) the answer is: can't tell.")

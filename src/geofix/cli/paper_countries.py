@@ -13,11 +13,15 @@ from geofix.countries.evaluate import CountryScores
 from geofix.data.places import Dataset
 from geofix.errors import PhotoError
 from geofix.files import write_atomically
+from geofix.learn.class_learner import METRICS
+from geofix.learn.countries import CURVES
 from geofix.metrics import seeded_interval
 from geofix.papers import open_paper
+from geofix.reports.curves import class_curves
 from geofix.reproduce.countries import (
     PAPER,
     ROUTED,
+    RUNS,
     SCENES,
     SINGLE,
     Reproduced,
@@ -39,12 +43,21 @@ def reproduce_paper(dataset: Dataset, out: Path, weights: Path | None, settings:
         )
     for line in done.said:
         output.remark(line)
-    write_atomically(out / f"{PAPER}.md", page(done, dataset, settings))
+    curves = _curves(out)
+    write_atomically(out / f"{PAPER}.md", page(done, dataset, settings, curves))
     output.result(str(out / f"{PAPER}.md"))
     output.finish([*dataset.problems, *errors])
 
 
-def page(done: Reproduced, dataset: Dataset, settings: list[str]) -> str:
+def _curves(out: Path) -> list[str]:
+    """Draw the learning curves of every run, as figures 2 and 3 of the paper did; their paths within `out`."""
+    logs = sorted((out / RUNS).glob(f"*/{METRICS}"))
+    for log in logs:
+        write_atomically(log.with_name(CURVES), class_curves(log.read_text(encoding="utf-8")))
+    return [log.with_name(CURVES).relative_to(out).as_posix() for log in logs]
+
+
+def page(done: Reproduced, dataset: Dataset, settings: list[str], curves: list[str]) -> str:
     """The paper's page, then what came out here."""
     first = next(iter(done.scores.values()))[0]
     photos = len(dataset.splits["train"].photos)
@@ -61,6 +74,9 @@ def page(done: Reproduced, dataset: Dataset, settings: list[str]) -> str:
     if SCENES in done.scores:
         parts.append("### Scenes (Table 1)\n\n" + _scene_table(done.scores[SCENES]))
     parts.append("### Countries (Table 2)\n\n" + _country_table(done))
+    if curves:
+        drawn = "\n".join(f"- ![loss and photos named rightly by epoch]({one})" for one in curves)
+        parts.append(f"### Learning curves (figures 2 and 3)\n\nThe published ones are lost.\n\n{drawn}")
     parts.append("### Can the published totals be?\n\n" + _verdicts())
     return "\n\n".join(parts) + "\n"
 

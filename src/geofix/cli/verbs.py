@@ -362,7 +362,9 @@ def index(
     from geofix.index_maps import index_maps
 
     keep_freed_memory()
-    maps = [source for source in sources if is_map(source)]
+    # A TIFF without any georeference is a photo, unless it is asked to be a map.
+    asked_for = scales is not None or crs is not None
+    maps = [one for one in sources if is_map(one) or (asked_for and one.suffix.lower() in (".tif", ".tiff"))]
     _check_kinds(sources, maps, {"--csv": csv, "--images": images}, {"--scales": scales, "--crs": crs})
     with output.progress("indexing") as progress:
         if maps:

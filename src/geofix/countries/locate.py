@@ -116,6 +116,7 @@ def _fix(
         continent_probability=float(summed[at, best]),
         continent_told=sure.continent is not None and bool(summed[at, best] >= sure.continent),
         carries_position=_carries_position(path),
+        level=run.knows.level,
     )
     return Fix(
         str(path),

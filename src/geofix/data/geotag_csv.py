@@ -17,7 +17,7 @@ from geofix.errors import DataError, PhotoError, UsageError
 from geofix.files import is_file
 from geofix.photos import Photo, is_photo, photo_files
 from geofix.positions import Position, looks_swapped
-from geofix.scenes.places365 import SCENES, scene_of
+from geofix.scenes.places365 import scene_of
 
 LAYOUT = "geotag-csv"
 SPLIT = "all"
@@ -290,14 +290,13 @@ def _row(csv_path: Path, record: Record, earlier: dict[str, Row]) -> Row:
 
 
 def _scene_of_leaf(where: str, leaf: str | None) -> str | None:
-    """The scene of a class of Places365, by number or name; None for none, and for what is indoors."""
+    """The scene of a class of Places365, by number or name, "indoor" among them; None for none."""
     if not leaf:
         return None
     try:
-        scene = scene_of(int(leaf) if leaf.lstrip("-").isdigit() else leaf)
+        return scene_of(int(leaf) if leaf.lstrip("-").isdigit() else leaf)
     except UsageError as error:
         raise PhotoError(f"{where}: {error}") from error
-    return scene if scene in SCENES else None
 
 
 def _position(where: str, record: Record) -> Position:

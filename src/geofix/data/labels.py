@@ -12,8 +12,10 @@ from geofix.data.places import Split
 from geofix.errors import DataError, PhotoError, first_few
 from geofix.geography.codes import at_level, known_codes
 from geofix.geography.countries import countries_at
+from geofix.geography.swapped import seems_swapped
 from geofix.photos import Photo
 from geofix.positions import latlons
+from geofix.scenes.places365 import INDOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,11 @@ def labelled_countries(split: Split, level: str, problems: list[PhotoError]) -> 
 
 
 def labelled_scenes(split: Split) -> Labelled:
-    """Every photo of a split with its scene: what a table says, else the name of its class folder.
+    """Every photo of a split with its scene: what a table says, else the name of its class folder; indoors is city.
 
     Raises DataError where a photo has neither.
     """
-    named = [(photo, photo.scene or photo.place) for photo in split.photos]
+    named = [(photo, _scene(photo.scene or photo.place)) for photo in split.photos]
     lacking = [photo.name for photo, scene in named if scene is None]
     if lacking:
         raise DataError(
@@ -90,19 +92,30 @@ def _labelled(kept: Sequence[tuple[Photo, str]]) -> Labelled:
     return Labelled(
         photos,
         tuple(label for _, label in kept),
-        tuple(photo.scene for photo in photos),
+        tuple(_scene(photo.scene) for photo in photos),
         tuple(photo.group or photo.name for photo in photos),
     )
 
 
+def _scene(said: str | None) -> str | None:
+    """A scene as it is learned, in lower case. There is none for indoors; as the paper's system must, that counts as
+    city (docs/scenes.md).
+    """
+    return "city" if said and said.lower() == INDOOR else said and said.lower()
+
+
 def _codes(photos: Sequence[Photo], problems: list[PhotoError]) -> list[str]:
-    """The code of each photo at the level of territories; "" where there is none."""
+    """The code of each photo at the level of territories; "" where there is none. Raises DataError for positions whose
+    latitude and longitude are exchanged.
+    """
     known = set(known_codes())
     stated = [photo.country or photo.place or "" for photo in photos]
     found = [code if code in known else "" for code in stated]
     placed = [row for row, photo in enumerate(photos) if not stated[row] and photo.position is not None]
     if placed:
         points = latlons([position for row in placed if (position := photos[row].position) is not None])
+        if swapped := seems_swapped(points):
+            raise DataError(f"{swapped} Countries would be learned from the wrong places.")
         for row, code in zip(placed, countries_at(points).codes, strict=True):
             found[row] = str(code)
     for photo, said, code in zip(photos, stated, found, strict=True):
@@ -113,8 +126,9 @@ def _codes(photos: Sequence[Photo], problems: list[PhotoError]) -> list[str]:
 
 def _without_country(photo: Photo, said: str) -> PhotoError:
     if said:
+        meant = f" (did you mean {said.upper()}?)" if said.upper() in known_codes() else ""
         return PhotoError(
-            f"{photo.name} is said to be in {said!r}, which is no country code; two capitals of ISO 3166-1 are "
+            f"{photo.name} is said to be in {said!r}, which is no country code{meant}; two capitals of ISO 3166-1 are "
             "expected, as in FR."
         )
     if photo.position is None:

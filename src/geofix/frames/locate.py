@@ -9,8 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from geofix.atlas.calibration import Calibration
-from geofix.atlas.spots import PER_LOOK, PLACES, Found, Spot, found_tiles, spots_of
+from geofix.atlas.calibration import FALSE_REJECTION, Calibration
+from geofix.atlas.spots import (
+    PER_LOOK,
+    PLACES,
+    POOL,
+    POOL_PER_LOOK,
+    ROUNDS,
+    TILES,
+    Found,
+    Spot,
+    found_tiles,
+    spots_of,
+)
 from geofix.atlas.store import Rows, TileColumns
 from geofix.encode import Inference, Progress, encode_views
 from geofix.errors import PhotoError
@@ -24,7 +35,7 @@ from geofix.frames.looks import (
     looks_without_camera,
     squares,
 )
-from geofix.frames.verify import Seen, Verifier, best_of, seen_at
+from geofix.frames.verify import ENOUGH, Seen, Verifier, best_of, seen_at
 from geofix.models.runs import Run
 from geofix.photos import read_pixels
 from geofix.positions import Position, grid_convergence_deg
@@ -76,7 +87,10 @@ class Searched:
         return encode_views(self.inference, pictures, lambda one: [one], ["the frame"] * len(pictures)).single
 
     def found(self, descriptors: DescriptorRows, looks: Sequence[Look], without: np.ndarray | None = None) -> Found:
-        """The tiles most alike to a frame's looks (q, d); rows `without` are as if they were not there."""
+        """The tiles most alike to a frame's looks (q, d), more of them with a verifier; rows `without` are as if they
+        were not there.
+        """
+        per_look, most = (PER_LOOK, TILES) if self.verifier is None else (POOL_PER_LOOK, POOL)
         parts = []
         for scale_m in dict.fromkeys(one.scale_m for one in looks):
             asked = np.flatnonzero([one.scale_m == scale_m for one in looks])
@@ -85,12 +99,12 @@ class Searched:
                 kept = ~np.isin(searched, without)
                 searched, vectors = searched[kept], np.ascontiguousarray(vectors[kept])
             if len(searched):
-                apart, tiles = nearest(descriptors[asked], vectors, PER_LOOK)
+                apart, tiles = nearest(descriptors[asked], vectors, per_look)
                 parts.append((asked, apart, np.where(tiles >= 0, searched[tiles], -1)))
         if not parts:
             return Found.none()
         looked, apart, tiles = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return found_tiles(apart, tiles, np.array([looks[number].heading_deg for number in looked]))
+        return found_tiles(apart, tiles, np.array([looks[number].heading_deg for number in looked]), most)
 
     def _of_scale(self, scale_m: float | None) -> tuple[np.ndarray, DescriptorRows]:
         """The rows of one scale, or all, and their descriptors; taken out once, not for every frame."""
@@ -115,11 +129,14 @@ class Searched:
         """
         if self.verifier is None:
             return Place.at_spot(self.spot(found), found, float(self.tiles.sides_m.min()))
-        spots = self._spots(found, PLACES)
-        # Of a spot's tiles the first is the most alike.
-        nearest_tiles = [int(found.tiles[spot.members[0]]) for spot in spots]
-        paths = [self.rows.paths[tile] for tile in nearest_tiles]
-        seen = seen_at(self.verifier, pixels, spots, paths, self._widths_m(pixels, nearest_tiles))
+        spots = self._spots(found, PLACES * ROUNDS)
+        seen: list[Seen] = []
+        while len(seen) < len(spots) and not any(one.support >= ENOUGH for one in seen):
+            some = spots[len(seen) : len(seen) + PLACES]
+            # Of a spot's tiles the first is the most alike.
+            nearest_tiles = [int(found.tiles[spot.members[0]]) for spot in some]
+            paths = [self.rows.paths[tile] for tile in nearest_tiles]
+            seen += seen_at(self.verifier, pixels, some, paths, self._widths_m(pixels, nearest_tiles))
         best = best_of(seen)
         return Place.verified(spots[best], seen[best], found)
 
@@ -241,9 +258,20 @@ def fix_by_tiles(
     confidence, radius_m = certainty(place, calibration)
     told = Fix(frame, confidence=confidence, calibrated=calibration is not None, matches=_matches(searched.rows, found))
     if confidence < min_confidence:
-        below = f"confidence {confidence:.2f}, below {min_confidence:.2f}"
-        return replace(told, reason=f"can't tell, perhaps not on this map: {place.doubt} ({below})"), place.found
+        return replace(told, reason=_doubt(place, confidence, calibration, min_confidence)), place.found
     return replace(told, position=place.position, radius_m=radius_m, heading_deg=_true_heading(place)), place.found
+
+
+def _doubt(place: Place, confidence: float, calibration: Calibration | None, min_confidence: float) -> str:
+    """Why nothing is told: most likely not on this map, where few frames that are on one have so little confidence."""
+    least = None if calibration is None else calibration.least
+    if least is not None and confidence < least:
+        known = (
+            f"confidence {confidence:.2f}; {FALSE_REJECTION:.0%} of the frames that are on a map are below {least:.2f}"
+        )
+        return f"can't tell, most likely not on this map: {place.doubt} ({known})"
+    below = f"confidence {confidence:.2f}, below {min_confidence:.2f}"
+    return f"can't tell, perhaps not on this map: {place.doubt} ({below})"
 
 
 def certainty(place: Place, calibration: Calibration | None) -> tuple[float, float]:

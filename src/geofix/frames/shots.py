@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".t
 @dataclass(frozen=True, slots=True, eq=False)
 class Shot:
     """A frame: its name, its pixels or what is wrong with it, when it was taken in seconds, if that is known, and what
-    it says of its taking, if that was asked for.
+    it says of its taking, if that was asked for. `ends` marks what is no frame but the error with which a video ends.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Shot:
     time_s: float | None
     error: PhotoError | None = None
     telemetry: Telemetry | None = None
+    ends: bool = False
 
 
 def is_video(path: Path) -> bool:
@@ -81,7 +82,7 @@ def _of_video(path: Path, interval_s: float) -> Iterator[Shot]:
                 if time_s + 1e-6 >= told * interval_s:
                     told = int((time_s + 1e-6) // interval_s) + 1
                     yield Shot(f"{path}@{time_s:.2f}", np.ascontiguousarray(frame.to_ndarray(format="rgb24")), time_s)
-            length_s = None if container.duration is None else container.duration / av.time_base
+            length_s = _length_s(container, av.time_base)
         if not told:
             raise PhotoError(f"{path} holds no picture that can be decoded; record or copy it again.")
         if length_s is not None and last < length_s - max(1.0, 0.1 * length_s):
@@ -90,11 +91,22 @@ def _of_video(path: Path, interval_s: float) -> Iterator[Shot]:
                 "were used: copy it again for the rest."
             )
     except PhotoError as error:
-        yield Shot(str(path), None, None, error)
+        yield Shot(str(path), None, None, error, ends=True)
     except (av.FFmpegError, ValueError) as error:
         broken = f"breaks off after {last:.1f} s ({error}); the frames before were used"
         what = broken if told else f"is no video that can be read ({error})"
-        yield Shot(str(path), None, None, PhotoError(f"{path} {what}: copy it again from its source."))
+        yield Shot(str(path), None, None, PhotoError(f"{path} {what}: copy it again from its source."), ends=True)
+
+
+def _length_s(container: Any, time_base: int) -> float | None:
+    """How long a video says it is. The container of some follows the file's size, the stream's count of frames does
+    not.
+    """
+    stream = container.streams.video[0]
+    lengths_s = [] if container.duration is None else [container.duration / time_base]
+    if stream.frames and stream.average_rate:
+        lengths_s.append(stream.frames / float(stream.average_rate))
+    return max(lengths_s, default=None)
 
 
 def _check_openable(path: Path) -> None:

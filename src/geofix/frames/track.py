@@ -55,17 +55,21 @@ def locate_track(
     `speed_m_s` is how fast the drone flies at most; frames without a time are `interval_s` apart. `moves_m` (n - 1, 2)
     is odometry, metres east and north from each of n frames to the next: the speed then says how far it may be off.
     `trust` is what is used of the frames' own telemetry, `ledger` counts it. A frame that cannot be read has its
-    `error` set and lies between its neighbours. Smoothed confidence is the
-    probability within half a tile, given the filter's assumptions; it is not calibrated. Raises DataError where there
-    is no frame, or more than can be smoothed on such a map.
+    `error` set and lies between its neighbours; the error with which a video ends comes last and has no place. Smoothed
+    confidence is the probability within half a tile, given the filter's assumptions; it is not calibrated. Raises
+    DataError where there is no frame, or more than can be smoothed on such a map.
     """
     alone: list[Fix] = []
+    broken: list[Fix] = []
     found: list[Found] = []
     times_s: list[float | None] = []
     latencies_s: list[float] = []
     for done, shot in enumerate(shots, start=1):
         begun = time.perf_counter()
         fix, tiles = fix_of_shot(shot, searched, calibration, min_confidence, trust, ledger)
+        if shot.ends:
+            broken.append(fix)
+            continue
         alone.append(fix)
         found.append(tiles)
         latencies_s.append(time.perf_counter() - begun if shot.pixels is not None else 0.0)
@@ -73,7 +77,9 @@ def locate_track(
         if progress:
             progress(done, done)
     if not any(len(one.tiles) for one in found):
-        first = next((fix.error or fix.reason for fix in alone if fix.error or fix.reason), "no frame was named")
+        first = next(
+            (fix.error or fix.reason for fix in (*alone, *broken) if fix.error or fix.reason), "no frame was named"
+        )
         raise DataError(f"None of the {len(alone)} frames could be located on. The first: {first}")
     sides_m, places = searched.tiles.sides_m, searched.rows.latlons
     grid = Grid.over(places, sides_m, int(searched.tiles.planes[0]) % 100)
@@ -91,7 +97,8 @@ def locate_track(
         _along(fix, point_of(cells, grid, within_m), grid, searched, one, min_confidence)
         for fix, cells, one in zip(alone, posterior, found, strict=True)
     ]
-    return Track(tuple(fixes), tuple(alone), tuple(times_s), tuple(latencies_s))
+    rest = [None] * len(broken)
+    return Track((*fixes, *broken), (*alone, *broken), (*times_s, *rest), (*latencies_s, *(0.0 for _ in broken)))
 
 
 def _along(fix: Fix, point: Point, grid: Grid, searched: Searched, found: Found, min_confidence: float) -> Fix:

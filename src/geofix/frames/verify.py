@@ -35,6 +35,7 @@ from geofix.positions import Position
 from geofix.shapes import Degrees, Pixels, ResizedPixels
 
 FEWEST_INLIERS = 6  # that may lie as in the frame for a reason
+ENOUGH = 25.0  # support of a place: no further ones are looked at
 COMPARED = 5  # places, those with most inliers, at which frame and map are compared as a whole
 MAP_PX = 128  # of the map, along the side of its smallest tiles; coarser maps as they are
 FRAME_FEATURES = 500

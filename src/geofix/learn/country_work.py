@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from geofix.countries.look import look
 from geofix.data.labels import Labelled, labelled_countries
 from geofix.data.places import Split
-from geofix.errors import DataError, PhotoError, UsageError
+from geofix.errors import DataError, PhotoError, UsageError, first_few
 from geofix.learn.checkpoints import CHECKPOINT
 from geofix.learn.learner import Progress
 from geofix.models.classifier import Classifier, Design, check_looks, fill_trunk, open_classifier
@@ -25,6 +26,7 @@ from geofix.models.countries import (
     save_country_run,
 )
 from geofix.recipes import CountryRecipe
+from geofix.scenes.places365 import SCENES
 
 PARTS = "parts"
 Origin = tuple[str | None, int]
@@ -71,12 +73,40 @@ def labelled_by(work: Work, split: Split) -> tuple[Labelled, CountryRun | None, 
     if router_run is not None:
         data = named_by(router_run, data, work)
     routed = recipe.routing == "scene" and any(data.scenes)
+    work.say.extend(doubts(data, routed))
     if recipe.routing == "scene" and not routed:
         work.say.append(
             "The data name no scenes and no router was given (--set router=RUN): a single network is trained instead "
             "of a router and specialists."
         )
     return data, router_run, routed
+
+
+def doubts(data: Labelled, routed: bool) -> list[str]:
+    """What should be known of the photos before countries are learned from them."""
+    said = []
+    single = [code for code, count in data.counts.items() if count == 1]
+    if single:
+        said.append(
+            f"{first_few(single)} {'has' if len(single) == 1 else 'have'} a single photo: nothing can be learned of a "
+            "country from one, nor tested; add photos or leave it out."
+        )
+    if not routed:
+        return said
+    counts = Counter(scene for scene in data.scenes if scene)
+    lacking = len(data) - sum(counts.values())
+    if lacking:
+        said.append(f"{lacking} of {len(data)} photos have no scene; no specialist and no router learns from them.")
+    if absent := [scene for scene in SCENES if scene not in counts]:
+        said.append(
+            f"No photo shows {' or '.join(absent)}: there is no specialist of it, and the others answer instead."
+        )
+    if other := sorted(set(counts) - set(SCENES)):
+        said.append(
+            f"The data name the scenes {', '.join(other)} besides {', '.join(SCENES)}; each is learned as a scene of "
+            "its own."
+        )
+    return said
 
 
 def begun(work: Work, lesson: Lesson, start: Classifier | None) -> tuple[Classifier, Origin]:

@@ -131,7 +131,8 @@ class ViewLearner(Learner):
         encoder = self.encoder
         assert isinstance(encoder, BlockEncoder)
         heads = [*encoder.parts.parameters(), *self.classifiers.parameters()]
-        slow = [p for part in (encoder.trunk, encoder.pooling) for p in part.parameters() if p.requires_grad]
+        pooled = (encoder.trunk, encoder.pooling, encoder.earlier)
+        slow = [p for part in pooled for p in part.parameters() if p.requires_grad]
         groups = [{"params": heads, "lr": recipe.learning_rate}]
         if slow and recipe.trunk_rate:
             groups.append({"params": slow, "lr": recipe.trunk_rate * recipe.learning_rate})

@@ -22,6 +22,7 @@ from geofix.recipes import CountryRecipe
 
 PAPER = "lavinskyi"
 SCENES, ROUTED, SINGLE = "lavinskyi-scene", "lavinskyi-country", "lavinskyi-country, single network"
+RUNS = "runs"  # the folder they are kept in
 _TESTS = ("test", "val")
 
 
@@ -69,7 +70,7 @@ def reproduce_countries(
         found = []
         for seed in range(seeds):
             recipe = recipes.with_settings(_recipe(name), [*settings, *own, f"seed={seed}"])
-            folder = out / "runs" / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
+            folder = out / RUNS / f"{name.replace(', ', '-').replace(' ', '-')}-seed{seed}"
             train_countries(
                 recipe, dataset, folder, weights=weights, resume=True, progress=progress, say=said, errors=errors
             )
