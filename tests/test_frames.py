@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.spots import Found, found_tiles, spot_of
+from geofix.atlas.spots import Found, found_tiles, spot_of, spots_of
 from geofix.atlas.store import Atlas
 from geofix.calibrate import on_photos
 from geofix.data.truth import own_positions
@@ -22,7 +22,7 @@ from geofix.index_maps import index_maps
 from geofix.locate import Near, locate
 from geofix.models.runs import Run
 from geofix.photos import Photo, read_pixels, save_jpeg
-from geofix.positions import Position, grid_convergence_deg, latlons, project, unproject
+from geofix.positions import Position, grid_convergence_deg, latlons, metres_from, project, unproject
 from toy_flights import NORTH_M, WEST_M, ZONE, frame, position, write_frame, write_map
 
 SIDE_M = 100.0
@@ -188,6 +188,17 @@ def test_a_frame_finds_its_place_and_heading(
     best = fix.matches[0]
     assert best.bounds is not None and best.bounds[0] < best.position.lat < best.bounds[2]
     assert "#ortho.png@100m@" in best.path and len(fix.to_dict()["matches"][0]["bounds"]) == 4
+
+
+def test_tiles_far_behind_the_best_forty_still_have_a_middle() -> None:
+    apart = np.concatenate([np.linspace(0.5, 0.5001, 40), [1.4, 1.41]]).astype(np.float32)
+    found = Found(np.arange(42), apart, np.zeros(42))
+    east = np.concatenate([np.zeros(40), [900.0, 910.0]])
+    places = unproject(np.stack([500_000 + east, np.full(42, 5_500_000.0)], axis=1), 31)
+    near, far = spots_of(found, places, np.full(42, 100.0), 31, 9)
+    assert near.members.tolist() == list(range(40)) and far.members.tolist() == [40, 41]
+    assert 900 < metres_from(near.position, latlons([far.position]))[0] < 910
+    assert found.weights()[39] == pytest.approx(math.exp(-6)) and (found.weights() > 0).all()
 
 
 def test_looks_that_a_frame_gets(map_atlas: Atlas) -> None:

@@ -17,6 +17,7 @@ from geofix.shapes import LatLons
 LINK_M = 25.0  # matches this near speak for the same spot: the field's threshold
 MATCHES = 20  # how many matches take part
 SHARPNESS = 6.0  # the k-th match has exp(-6) of the first one's weight; 3 averages too much, 8 changes little
+_FAINTEST = 40.0  # exponent: a weight of 4e-18
 METHOD = f"consensus of {MATCHES} matches, link {LINK_M:g} m, sharpness {SHARPNESS:g}"
 
 
@@ -82,7 +83,10 @@ def weights_of(distances: np.ndarray, last: int | None = None) -> np.ndarray:
     """
     end = len(distances) - 1 if last is None else min(last, len(distances) - 1)
     span = float(distances[end] - distances[0])
-    return np.exp(-SHARPNESS * (distances - distances[0]) / span) if span > 0 else np.ones(len(distances))
+    if span <= 0:
+        return np.ones(len(distances))
+    # What lies far beyond `last` keeps some weight, so that a mean over such matches alone is one.
+    return np.asarray(np.exp(-np.minimum(SHARPNESS * (distances - distances[0]).astype(np.float64) / span, _FAINTEST)))
 
 
 def weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
