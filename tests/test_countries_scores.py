@@ -403,6 +403,8 @@ def test_train_evaluate_and_locate(capsys: Captured, dataset: Dataset, tmp_path:
         "the router",
         "by true scene",
         "level territory",
+        "single, whole photo",
+        " (lift ",
     ):
         assert line in out
     assert "pretrained none" in out
@@ -494,6 +496,8 @@ def test_the_papers_tables_on_other_photos(capsys: Captured, dataset: Dataset, t
         "| coast | 60 |",
         "| overall | 120 |",
         "Rows are by true scenes.",
+        "### Learning curves (figures 2 and 3)",
+        "](runs/lavinskyi-country-seed0/curves.png)",
         "Table 2: impossible.",
         "56.39",
         "75.28",

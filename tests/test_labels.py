@@ -13,6 +13,7 @@ from geofix.data.labels import Labelled, held_out_groups, labelled_countries, la
 from geofix.data.layouts import open_dataset
 from geofix.data.places import Split
 from geofix.errors import DataError, PhotoError
+from geofix.learn.country_work import doubts
 from geofix.photos import Photo
 from geofix.positions import Position
 
@@ -119,3 +120,45 @@ def test_the_middle_of_a_countrys_photos() -> None:
     assert found["FR"] == pytest.approx((48.0, 2.0))
     assert abs(found["FJ"][1]) == pytest.approx(180.0)  # across the date line, not in Africa
     assert found["FJ"][0] == pytest.approx(-17.0, abs=0.05)
+
+
+def test_a_lower_case_code_is_asked_about() -> None:
+    problems: list[PhotoError] = []
+    photos = split(Photo("a.jpg", Path("a.jpg"), country="fr"), Photo("b.jpg", Path("b.jpg"), country="IT"))
+    labelled_countries(photos, "territory", problems)
+    assert "said to be in 'fr', which is no country code (did you mean FR?)" in str(problems[0])
+
+
+def test_exchanged_positions_are_refused_before_countries_are_learned_from_them() -> None:
+    cities = [(48.9, 2.4), (52.5, 13.4), (41.9, 12.5), (40.4, -3.7), (52.2, 21.0), (50.1, 14.4), (59.3, 18.1)] * 4
+    good = split(*(Photo(f"{n}", Path(f"{n}"), Position(lat, lon)) for n, (lat, lon) in enumerate(cities)))
+    assert set(labelled_countries(good, "territory", []).labels) == {"FR", "DE", "IT", "ES", "PL", "CZ", "SE"}
+    turned = split(*(Photo(f"{n}", Path(f"{n}"), Position(lon, lat)) for n, (lat, lon) in enumerate(cities)))
+    with pytest.raises(DataError, match="seem to be swapped: .* exchange the columns. Countries would be learned from"):
+        labelled_countries(turned, "territory", [])
+
+
+def test_indoors_is_city_and_scenes_are_in_lower_case() -> None:
+    photos = split(
+        *(Photo(f"{n}", Path(f"{n}"), country="FR", scene=scene) for n, scene in enumerate(["indoor", "Coast", None]))
+    )
+    assert labelled_countries(photos, "territory", []).scenes == ("city", "coast", None)
+    assert labelled_scenes(split(*photos.photos[:2])).labels == ("city", "coast")
+
+
+def test_what_is_odd_about_photos_is_said_before_countries_are_learned() -> None:
+    photos = [Photo(f"{n}", Path(f"{n}"), country=code) for n, code in enumerate(["FR", "FR", "JP", "BR"])]
+    scenes = ("city", "rural", "city", None)
+    data = Labelled(tuple(photos), ("FR", "FR", "JP", "BR"), scenes, ("a", "b", "c", "d"))
+    assert doubts(data, routed=False) == [
+        "BR, JP have a single photo: nothing can be learned of a country from one, nor tested; add photos or leave it "
+        "out."
+    ]
+    assert doubts(data, routed=True)[1:] == [
+        "1 of 4 photos have no scene; no specialist and no router learns from them.",
+        "No photo shows nature or coast or industrial: there is no specialist of it, and the others answer instead.",
+        "The data name the scenes rural besides city, nature, coast, industrial; each is learned as a scene of its "
+        "own.",
+    ]
+    alone = data.take([0, 1, 2])
+    assert doubts(alone, routed=False)[0].startswith("JP has a single photo:")
