@@ -208,3 +208,15 @@ def test_commands_that_cannot_be(
     monkeypatch.chdir(tmp_path)
     words = [word.format(**names, run=grid_run.folder) for word in command.split()]
     assert message.format(**names) in refused(capsys, *words)
+
+
+def test_a_tiff_without_georeference_is_refused_where_a_map_is_asked_for(
+    capsys: Captured, grid_run: Run, tmp_path: Path
+) -> None:
+    pytest.importorskip("rasterio", reason="the maps extra is not installed")
+    from PIL import Image
+
+    Image.fromarray(np.full((64, 64, 3), 90, dtype=np.uint8)).save(tmp_path / "plain.tif")
+    common = ("index", tmp_path / "plain.tif", "--encoder", grid_run.folder, "--atlas", tmp_path / "atlas")
+    assert "has no georeference" in refused(capsys, *common, "--scales", "100")
+    assert "has no georeference" in refused(capsys, *common, "--crs", "EPSG:32631")
