@@ -12,7 +12,7 @@ from geofix.world.writers.crossview import write_crossview
 
 
 def main(out: Path) -> None:
-    write_crossview(out / "town", places=18, seed=7, drone_views=3)
+    write_crossview(out / "town", places=24, seed=7, drone_views=4)
     dataset = geofix.open_dataset(out / "town")
 
     # A small trunk of seeded random weights; leave "pretrained" out for ImageNet's.

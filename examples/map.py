@@ -15,7 +15,7 @@ from geofix.world.writers.flight import write_flight
 
 
 def main(out: Path) -> None:
-    flight = write_flight(out / "flight", places=30, seed=7, frames=4, track=8, altitudes_m=(100.0, 100.0))
+    flight = write_flight(out / "flight", places=60, seed=7, frames=6, track=12, altitudes_m=(100.0, 100.0))
     atlas = index_maps([flight.root / "map"], geofix.load_run(Path("geofix-map-small")), out / "atlas").atlas
     camera = Camera(altitude_m=100.0, fov_deg=60.0)
 

@@ -130,11 +130,10 @@ def test_its_recipe_learns_from_random_weights(
     tmp_path: Path, town: Dataset, slow_runs: Callable[[int, int], int]
 ) -> None:
     """In short form: a small town of the seed it was trained on, a few epochs, far above the untrained trunk."""
-    places, size = slow_runs(120, 30), (120, 160)
+    places, size = slow_runs(120, 40), (120, 160)
     write_places(tmp_path / "town", places=places, seed=TRAINED_ON_SEED, shares=(0.9, 0.1), visits=3, size=size)
     settings = [
         f"epochs={slow_runs(6, 3)}",
-        "image_size=90x120",
         "warmup_steps=5",
         "batch_size=12",
         "choose_on=val",
