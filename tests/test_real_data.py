@@ -49,17 +49,17 @@ def test_untrained_trunk_with_gem_on_cambridge_val(cambridge: Dataset, untrained
 
 
 def test_bf16_describes_real_photos_as_fp32_does(cambridge: Dataset, untrained: Run) -> None:
-    """Cosine at least 0.999, and the same best match for nearly all of the val queries."""
+    """Cosine at least 0.999, and the same best match for 98 % of the val queries."""
     val = cambridge.split("val")
     found = {}
     for precision in ("fp32", "bf16"):
-        gallery = encode(untrained, val.gallery[::6], precision=precision).single
-        queries = encode(untrained, val.queries[::6], precision=precision).single
+        gallery = encode(untrained, val.gallery, precision=precision).single
+        queries = encode(untrained, val.queries, precision=precision).single
         found[precision] = (queries, nearest(queries, gallery, 1)[1][:, 0])
     (exact, best), (rough, rough_best) = found["fp32"], found["bf16"]
     cosine = (exact * rough).sum(axis=1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1))
     assert cosine.min() >= 0.999
-    assert (best == rough_best).mean() >= 0.93
+    assert (best == rough_best).mean() >= 0.98
 
 
 # -- training -----------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def trained(cambridge: Dataset, weights: Path, out: Path, full: bool, name: str,
     dataset = cambridge
     if not full:
         recipe = recipes.with_settings(recipe, ["image_size=128x128", "netvlad_photos=100", "epochs=1", *short])
-        part = cut_block(cambridge.split("train"), 0.15, 25.0).block
+        part = cut_block(cambridge.split("train"), 0.3, 25.0).block
         dataset = Dataset(cambridge.root, cambridge.layout, {"train": part})
     train(recipe, dataset, out, weights=weights)
     log = list(csv.DictReader((out / "metrics.csv").read_text(encoding="utf-8").splitlines()))

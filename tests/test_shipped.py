@@ -132,14 +132,11 @@ def test_its_recipe_learns_from_random_weights(
     """In short form: a small town of the seed it was trained on, a few epochs, far above the untrained trunk."""
     places, size = slow_runs(120, 40), (120, 160)
     write_places(tmp_path / "town", places=places, seed=TRAINED_ON_SEED, shares=(0.9, 0.1), visits=3, size=size)
+    # fp32, as bf16 is slow where the processor has none.
     settings = [
-        f"epochs={slow_runs(6, 3)}",
-        "warmup_steps=5",
-        "batch_size=12",
-        "choose_on=val",
-        "patience=9",
-    ]
-    settings.append("train_precision=fp32")  # bf16 is slow where the processor has none
+        f"epochs={slow_runs(6, 3)}", "warmup_steps=5", "batch_size=12", "choose_on=val", "patience=9",
+        "train_precision=fp32",
+    ]  # fmt: skip
     recipe = recipes.with_settings(recipes.load(NAME), settings)
     learned = train(recipe, deep_vg.read(tmp_path / "town"), tmp_path / "run")
     untrained = train(recipes.with_settings(recipe, ["epochs=0"]), None, tmp_path / "untrained")

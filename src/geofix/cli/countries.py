@@ -40,7 +40,7 @@ def train_country(
     def so_far() -> None:
         while told:
             output.remark(told.pop(0))
-        _draw_curves(out)
+        draw_curves(out)
 
     with output.steps() as progress:
         run = train_countries(
@@ -87,7 +87,8 @@ def described(run: CountryRun) -> str:
     return "\n".join(lines)
 
 
-def _draw_curves(out: Path) -> None:
+def draw_curves(out: Path) -> None:
+    """Draw the learning curves of a run's log, where there is one."""
     from geofix.files import is_file, write_atomically
     from geofix.learn.class_learner import METRICS
     from geofix.learn.countries import CURVES

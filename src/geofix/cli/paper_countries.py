@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.cli import output
+from geofix.cli.countries import draw_curves
 from geofix.cli.output import percent
 from geofix.cli.paper_tables import published_page
 from geofix.countries.evaluate import CountryScores
@@ -17,7 +18,6 @@ from geofix.learn.class_learner import METRICS
 from geofix.learn.countries import CURVES
 from geofix.metrics import seeded_interval
 from geofix.papers import open_paper
-from geofix.reports.curves import class_curves
 from geofix.reproduce.countries import (
     PAPER,
     ROUTED,
@@ -53,7 +53,7 @@ def _curves(out: Path) -> list[str]:
     """Draw the learning curves of every run, as figures 2 and 3 of the paper did; their paths within `out`."""
     logs = sorted((out / RUNS).glob(f"*/{METRICS}"))
     for log in logs:
-        write_atomically(log.with_name(CURVES), class_curves(log.read_text(encoding="utf-8")))
+        draw_curves(log.parent)
     return [log.with_name(CURVES).relative_to(out).as_posix() for log in logs]
 
 

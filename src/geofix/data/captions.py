@@ -41,9 +41,9 @@ def caption(pixels: Pixels) -> Caption | None:
     """The longest row of letters in the upper or lower edge of a photo, of LETTERS at least; lighter or darker than
     what is around them.
 
-    Of 676 street views, webcam and car photos without text one was said to have some (the slots of a dashboard); of 240
-    with coordinates written into them in white or yellow, 5 to 9 % of the photo high, 80 to 100 % were found
-    (docs/log.md, 2026-11-27). Letters that touch, lean or stand elsewhere are missed.
+    Of 676 street views, webcam and car photos without text one was said to have some (the slots of a dashboard); of
+    58 with coordinates written into them in white, yellow or on a bar, 5 to 9 % of the photo high, 81 to 100 % were
+    found (docs/log.md, 2026-11-27). Letters that touch, lean or stand elsewhere are missed.
     """
     grey = pixels.astype(np.float32) @ _LUMA
     deep = round(_EDGE * len(grey))
