@@ -22,7 +22,7 @@ from geofix.errors import DataError, RecipeError, TrainingError, UsageError
 from geofix.learn.crossview import ViewLearner, ViewLesson
 from geofix.models.build import build
 from geofix.models.crossview import BlockEncoder
-from geofix.models.runs import load_run
+from geofix.models.runs import SCORES, load_run
 from geofix.recipes import CrossviewRecipe
 from geofix.train import train
 from test_train_epochs import Killed, killed_at
@@ -305,3 +305,11 @@ def test_the_command(toy: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
     assert command([*asked[:-1], str(tmp_path / "g"), "--grid", "x.yaml"]) == 2
     assert "--grid is for encoders of places; leave it out." in capsys.readouterr().err
+
+
+def test_nothing_need_be_compared_where_the_last_epoch_counts(tmp_path: Path) -> None:
+    views = open_dataset(put_views(tmp_path / "views"))
+    train(small("choose_on=last", "epochs=1"), views, tmp_path / "run", compare_on=())
+    found = json.loads((tmp_path / "run" / SCORES).read_text(encoding="utf-8"))
+    assert found["training"]["splits"] == {} and "recall" not in found
+    assert load_run(tmp_path / "run").name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geofix.errors import AtlasError
-from geofix.search import kmeans, nearest, nearest_without
+from geofix.search import ApproximateGallery, kmeans, nearest, nearest_without
 
 
 def rows(count: int, length: int = 16, seed: int = 0) -> np.ndarray:
@@ -128,3 +128,37 @@ def test_kmeans_ends_where_each_centroid_is_the_mean_of_its_rows_and_repeats_its
         np.testing.assert_allclose(centroid, data[owner == number].mean(axis=0), atol=1e-3)
     np.testing.assert_array_equal(found, kmeans(data, 5))
     assert kmeans(data[:5], 5).shape == (5, 4)
+
+
+def test_an_approximate_gallery_of_few_rows_is_exact() -> None:
+    rows, queries = rows_of(60, 8, 0), rows_of(7, 8, 1)
+    assert np.array_equal(ApproximateGallery(rows).nearest(queries, 5), nearest(queries, rows, 5)[1])
+    kept = np.arange(60) % 3 == 0
+    among = np.flatnonzero(kept)
+    assert np.array_equal(
+        ApproximateGallery(rows).nearest(queries, 5, kept), among[nearest(queries, rows[among], 5)[1]]
+    )
+
+
+def test_an_approximate_gallery_of_many_rows_misses_few() -> None:
+    rows = rows_of(9000, 16, 0)
+    queries = rows[::30] + np.random.default_rng(1).normal(0, 0.02, (300, 16)).astype(np.float32)
+    gallery = ApproximateGallery(rows)
+    exact = nearest(queries, rows, 1)[1]
+    assert (gallery.nearest(queries, 3)[:, 0] == exact[:, 0]).mean() > 0.9
+    kept = np.arange(9000) % 2 == 1
+    found = gallery.nearest(queries, 3, kept)
+    assert kept[found[found >= 0]].all() and (found[:, 0] >= 0).all()
+    assert np.array_equal(gallery.nearest(queries, 3), ApproximateGallery(rows).nearest(queries, 3))
+
+
+def test_an_approximate_gallery_says_where_it_finds_nothing() -> None:
+    rows, queries = rows_of(3, 8, 0), rows_of(2, 8, 1)
+    assert (ApproximateGallery(rows).nearest(queries, 5)[:, 3:] == -1).all()
+    assert (ApproximateGallery(rows).nearest(queries, 2, np.zeros(3, dtype=np.bool_)) == -1).all()
+    assert (ApproximateGallery(rows[:0]).nearest(queries, 2) == -1).all()
+    assert ApproximateGallery(rows).nearest(queries[:0], 2).shape == (0, 2)
+
+
+def rows_of(count: int, length: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(0, 1, (count, length)).astype(np.float32)

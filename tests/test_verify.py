@@ -25,7 +25,8 @@ from geofix.frames.calibrate import ask, learned_on
 from geofix.frames.local_features import LocalFeatures, features_of
 from geofix.frames.locate import Place, searched_tiles
 from geofix.frames.looks import Camera
-from geofix.frames.verify import BLOCK_PX, Seen, Verifier, agreement, best_of, frame_features, matched, seen_at
+from geofix.frames.map_features import BLOCK_PX, CHUNK
+from geofix.frames.verify import FrameFeatures, Hint, Seen, Verifier, agreement, best_of, matched, seen_at
 from geofix.index_maps import VERIFIED_FRAMES, frames_calibration, index_maps
 from geofix.locate import locate, locate_flight
 from geofix.models.runs import Run, load_run
@@ -47,6 +48,17 @@ def map_atlas(grid_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
 def spot(column: float, row: float, heading_deg: float) -> Spot:
     """A spot at a pixel of the toy map."""
     return Spot(position(column, row), heading_deg, ZONE, np.array([0]), 1.0, 1.0, 0.1, 5.0)
+
+
+def looked(
+    verifier: Verifier, pixels: np.ndarray, spots: list[Spot], tiles: tuple[str, ...], widths_m: list[float]
+) -> list[Seen]:
+    hints = [Hint(one, tile, width_m) for one, tile, width_m in zip(spots, tiles, widths_m, strict=True)]
+    return seen_at(verifier, FrameFeatures(pixels), hints)
+
+
+def frame_features(pixels: np.ndarray, width_m: float, unit_m: float) -> LocalFeatures:
+    return FrameFeatures(pixels).of(width_m, unit_m)
 
 
 # --- matching
@@ -142,7 +154,8 @@ def seen(inliers: int, alike: float) -> Seen:
 
 def test_the_best_place_is_the_one_the_map_speaks_for() -> None:
     assert best_of([seen(5, 0.0), seen(20, 0.5), seen(30, 0.2)]) == 1
-    assert best_of([seen(5, 0.0), seen(40, -0.3)]) == 0  # none: the likeliest by its tiles
+    assert best_of([seen(5, 0.0), seen(40, -0.3)]) == 0
+    assert best_of([seen(5, 0.0), seen(40, -0.3), seen(3, 0.0)], likeliest=2) == 2  # none: the likeliest by its tiles
     assert seen(20, 0.5).support == 10 and seen(40, -0.3).support == 0
     assert seen(20, 0.5).evidence == (math.log(21), 0.5)
 
@@ -154,10 +167,11 @@ def test_features_around_a_point_are_those_of_the_map(map_atlas: Atlas) -> None:
     """Across the borders of blocks, too, and in metres east and south of the point."""
     verifier = Verifier.of(map_atlas)
     aerial = verifier.map_of(map_atlas.rows.paths[0])
-    assert verifier.metres_per_pixel(aerial) == aerial.metres_per_pixel == pytest.approx(1.0, abs=1e-3)
+    ground = verifier.features_of(aerial)
+    assert ground.unit_m == aerial.metres_per_pixel == pytest.approx(1.0, abs=1e-3)
     edge = np.ceil(WEST_M / BLOCK_PX) * BLOCK_PX  # between two columns of blocks
     point = np.array([edge, NORTH_M - 240])
-    around = verifier.around(aerial, point, 60.0)
+    around = ground.around(point, 60.0)
     assert (np.abs(around.points) <= 60).all() and (around.points[:, 0] < 0).any() and (around.points[:, 0] > 0).any()
     pixels = aerial.read(Window(float(point[0]), float(point[1]), 200.0, 200))
     assert pixels is not None
@@ -166,22 +180,12 @@ def test_features_around_a_point_are_those_of_the_map(map_atlas: Atlas) -> None:
     assert len(near) > 30 and np.mean(np.array(near) < 0.5) > 0.9
 
 
-def test_blocks_are_kept_and_empty_ground_has_none(map_atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
-    verifier = Verifier.of(map_atlas)
-    aerial = verifier.map_of(map_atlas.rows.paths[0])
-    point = np.array([WEST_M + 240.0, NORTH_M - 240.0])
-    first = verifier.around(aerial, point, 30.0)
-    monkeypatch.setattr(type(aerial), "read", lambda *_: pytest.fail("read again"))
-    assert np.array_equal(verifier.around(aerial, point, 30.0).points, first.points)
-    assert len(verifier.around(aerial, point + 5000, 30.0)) == 0
-
-
 @pytest.mark.parametrize("heading", [0.0, 95.0, 222.0])
 @pytest.mark.parametrize(("off", "turn"), [((0, 0), 0), ((18, -15), 7)])
 def test_a_place_is_seen_to_a_pixel(map_atlas: Atlas, heading: float, off: tuple[int, int], turn: float) -> None:
     pixels = frame(240, 250, heading, 150, 150)
     guess = spot(240 + off[0], 250 + off[1], heading + turn)
-    one = seen_at(Verifier.of(map_atlas), pixels, [guess], map_atlas.rows.paths[:1], [150.0])[0]
+    one = looked(Verifier.of(map_atlas), pixels, [guess], map_atlas.rows.paths[:1], [150.0])[0]
     assert one.position.metres_to(position(240, 250)) < 1.5
     assert abs((one.heading_deg - heading + 180) % 360 - 180) < 1
     assert one.inliers > 25 and one.agreement > 0.8 and one.zone == ZONE
@@ -191,11 +195,11 @@ def test_a_place_is_seen_to_a_pixel(map_atlas: Atlas, heading: float, off: tuple
 def test_a_wrong_place_stays_as_it_was(map_atlas: Atlas) -> None:
     pixels = frame(150, 150, 30.0, 150, 150)
     guesses = [spot(320, 320, 30.0), spot(150, 150, 120.0), spot(150, 150, 30.0)]
-    wrong, turned, right = seen_at(Verifier.of(map_atlas), pixels, guesses, map_atlas.rows.paths[:3], [150.0] * 3)
+    wrong, turned, right = looked(Verifier.of(map_atlas), pixels, guesses, map_atlas.rows.paths[:3], [150.0] * 3)
     assert wrong.support < 5 and turned.support < 5 and right.support > 20
     assert best_of([wrong, turned, right]) == 2
     blank = np.full((150, 150, 3), 100, dtype=np.uint8)
-    none = seen_at(Verifier.of(map_atlas), blank, guesses[:1], map_atlas.rows.paths[:1], [150.0])[0]
+    none = looked(Verifier.of(map_atlas), blank, guesses[:1], map_atlas.rows.paths[:1], [150.0])[0]
     assert (none.matched, none.inliers, none.agreement) == (0, 0, 0.0)
     assert none.position == guesses[0].position and none.heading_deg == 30.0
 
@@ -212,8 +216,9 @@ def test_a_frame_finer_than_the_map_is_made_as_coarse() -> None:
 def test_a_frame_wider_than_the_map_is_looked_at_in_its_middle(map_atlas: Atlas) -> None:
     verifier = Verifier.of(map_atlas)
     pixels = frame(240, 250, 0.0, 150, 150)
-    one = seen_at(verifier, pixels, [spot(240, 250, 0.0)], map_atlas.rows.paths[:1], [200_000.0])[0]
-    assert one.support == 0 and len(verifier._blocks) <= (2 * 8 * SIDE_M / BLOCK_PX + 2) ** 2
+    one = looked(verifier, pixels, [spot(240, 250, 0.0)], map_atlas.rows.paths[:1], [200_000.0])[0]
+    chunks = verifier.features_of(verifier.map_of(map_atlas.rows.paths[0]))._chunks
+    assert one.support == 0 and len(chunks) <= (2 * 8 * SIDE_M / BLOCK_PX / CHUNK + 2) ** 2
 
 
 # --- answers
@@ -255,15 +260,17 @@ def test_further_places_are_looked_at_until_the_map_speaks_for_one(
 ) -> None:
     rounds: list[int] = []
 
-    def looked(verifier: object, pixels: object, spots: list[Spot], *_: object) -> list[Seen]:
+    def counted(verifier: object, pixels: object, hints: list[Hint]) -> list[Seen]:
         first = sum(rounds)
-        rounds.append(len(spots))
+        if hints:
+            rounds.append(len(hints))
         return [
-            replace(seen(60, 0.9 if first + number == convincing else 0.01), position=one.position)
-            for number, one in enumerate(spots)
+            replace(seen(60, 0.9 if first + number == convincing else 0.01), position=one.spot.position)
+            for number, one in enumerate(hints)
         ]
 
-    monkeypatch.setattr("geofix.frames.locate.seen_at", looked)
+    monkeypatch.setattr("geofix.frames.locate.seen_at", counted)
+    monkeypatch.setattr(Verifier, "guesses", lambda *_: [])  # landmarks would point there at once
     monkeypatch.setattr("geofix.frames.locate.PLACES", 3)
     path = write_frame(tmp_path / "frame.jpg", 200, 250, 0.0)
     searched = searched_tiles(grid_run, map_atlas.rows, CAMERA, verifier=Verifier.of(map_atlas))

@@ -98,7 +98,7 @@ def locate(
             raise UsageError(f"{atlas.folder} holds tiles of maps, and photos from the air are not made into days.")
         if named:
             raise UsageError(f"{atlas.folder} holds tiles of maps, and countries are named of photos from the ground.")
-        searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas) if verify else None)
+        searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas, rows) if verify else None)
         if trust is not None:
             return _trusting(photos, searched, calibration, least, trust, say, progress)
         return locate_frames(photos, searched, calibration, least, progress)
@@ -129,6 +129,17 @@ def locate(
             else Fix(str(photos[row]), reason="can't tell: the atlas has no photo in the likeliest countries")
         )
     return [with_countries(fix, one) for fix, one in zip(fixes, named, strict=True)] if named else fixes
+
+
+def look_at_maps(atlas: Atlas, *, near: Near | None = None, progress: Progress | None = None) -> None:
+    """Look for local features on all of the ground that `locate` and `locate_flight` search with `verify`, so that they
+    find them kept in the atlas: half a minute for 4 km2, once. Where the atlas holds no tiles there is nothing to do.
+
+    Raises DataError where a map is no longer there, or damaged; MissingExtraError without OpenCV.
+    """
+    if atlas.holds == "tiles" and atlas.count():
+        rows = atlas.rows_near(near.centre, near.radius_m) if near else atlas.rows
+        Verifier.of(atlas, rows).look(progress)
 
 
 def _check_prior(country_prior: float | None, named: Sequence[Fix], photos: int) -> None:
@@ -182,7 +193,7 @@ def locate_flight(
     if atlas.holds != "tiles":
         raise UsageError(f"{atlas.folder} holds photos; a track is of frames on a map from the air.")
     rows, calibration, least = _searched(atlas, near, trust is not None and trust.narrows, min_confidence, verify)
-    searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas) if verify else None)
+    searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas, rows) if verify else None)
     ledger = Ledger(trust) if trust else None
     track = locate_track(
         shots(paths, interval_s, telemetry=trust is not None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import faiss
 import numpy as np
@@ -11,6 +12,9 @@ from geofix.errors import AtlasError
 from geofix.shapes import Centroids, DescriptorRows, Distances, GalleryRows, Neighbours, QueryRows
 
 _BLOCK = 1024  # rows looked at at once
+_MOST_CELLS, _FEWEST_IN_A_CELL, _SHARE_OF_CELLS = 1024, 40, 64  # of an approximate gallery
+_CELL_ITERATIONS = 4  # of k-means; more do not find more
+_ADDED = 100_000  # rows at once, as they are copied
 
 
 def nearest(queries: QueryRows, gallery: GalleryRows, k: int) -> tuple[Distances, Neighbours]:
@@ -50,6 +54,45 @@ def nearest_without(
     gone = np.take_along_axis(out, order, axis=1)
     distances = np.where(gone, np.float32(np.inf), np.take_along_axis(distances, order, axis=1))
     return distances.astype(np.float32), np.where(gone, -1, np.take_along_axis(rows, order, axis=1))
+
+
+class ApproximateGallery:
+    """Rows of values from 0 to 1, made ready to be asked often: n rows in 8 bits a value, looked for in the nearest of
+    `cells` of k-means only, so that a few neighbours are missed. Where there are few rows none are.
+    """
+
+    def __init__(self, rows: DescriptorRows) -> None:
+        count, length = rows.shape
+        self._rows = count
+        cells = min(_MOST_CELLS, count // _FEWEST_IN_A_CELL)
+        self._looked_at = max(1, cells // _SHARE_OF_CELLS)
+        self._index: Any  # FAISS's own stubs know neither the selectors nor the parameters by name
+        if cells <= 1:
+            self._index = faiss.IndexFlatL2(length)
+        else:
+            kind = faiss.ScalarQuantizer.QT_8bit
+            self._index = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatL2(length), length, cells, kind)
+            self._index.cp.niter = _CELL_ITERATIONS
+            self._index.cp.max_points_per_centroid = _FEWEST_IN_A_CELL
+            self._index.train(np.ascontiguousarray(rows))
+        for start in range(0, count, _ADDED):
+            self._index.add(np.ascontiguousarray(rows[start : start + _ADDED]))
+
+    def nearest(self, queries: QueryRows, k: int, kept: np.ndarray | None = None) -> Neighbours:
+        """About the k nearest rows of each query, among those that are `kept` (n,) if that is said; -1 where fewer are
+        found.
+        """
+        if not len(queries) or not self._rows:
+            return np.full((len(queries), k), -1, dtype=np.int64)
+        search: dict[str, Any] = {}
+        if kept is not None:
+            bits = np.packbits(kept, bitorder="little")
+            search["sel"] = faiss.IDSelectorBitmap(self._rows, faiss.swig_ptr(bits))
+        parameters: Any = faiss.SearchParameters
+        if isinstance(self._index, faiss.IndexIVF):
+            parameters, search["nprobe"] = faiss.SearchParametersIVF, self._looked_at
+        chosen = parameters(**search)
+        return np.asarray(self._index.search(np.ascontiguousarray(queries), k, params=chosen)[1])
 
 
 def _first_not_finite(rows: DescriptorRows) -> int | None:

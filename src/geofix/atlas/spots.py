@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofix.atlas.consensus import SHARPNESS, weighted_quantile, weights_of
-from geofix.positions import Position, metres_from, project, unproject
+from geofix.positions import Position, latlons, metres_from, project, unproject
 from geofix.shapes import Degrees, Distances, LatLons, Metres, Neighbours, PlanePoints
 
 TILES = 40  # how many of the most alike take part
@@ -22,7 +22,9 @@ _SAME_HEADING_DEG = 35.0
 PLACES = 24  # spots of one frame that are compared with the map itself at first, where that is asked for
 ROUNDS = 3  # of so many, until the map speaks for one of them
 METHOD = f"spot of {TILES} tiles, {PER_LOOK} a look, link {_LINK:g}, sharpness {SHARPNESS:g}"
-VERIFIED_METHOD = f"{METHOD}; best of {PLACES} x {ROUNDS} by local features, second kind"  # see frames.verify
+VERIFIED_METHOD = (
+    f"{METHOD}; best of {PLACES} x {ROUNDS} and landmarks by local features, third kind"  # see frames.verify
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,39 @@ def spots_of(found: Found, places: LatLons, sides_m: Metres, zone: int, most: in
     return spots
 
 
+def spot_near(
+    found: Found, places: LatLons, sides_m: Metres, zone: int, position: Position, heading_deg: float
+) -> Spot:
+    """A place that something else than tiles points to, with what the k found tiles say for it.
+
+    Where none of them lies there its share is 0, and its distance that of the last of them.
+    """
+    points = project(places, zone)
+    apart_m = np.hypot(*(points - project(latlons([position]), zone)).T)
+    close = apart_m <= _LINK * sides_m
+    turned = np.abs((found.headings_deg - heading_deg + 180) % 360 - 180)
+    members, elsewhere = np.flatnonzero(close & (turned <= _SAME_HEADING_DEG)), np.flatnonzero(~close)
+    weights = found.weights()
+    last = float(found.distances[-1])
+    inside = float(found.distances[members].min()) if len(members) else last
+    outside = float(found.distances[elsewhere].min()) if len(elsewhere) else last
+    return Spot(
+        position=position,
+        heading_deg=heading_deg,
+        members=members,
+        share=float(weights[members].sum() / weights.sum()),
+        lead=_lead(inside, outside),
+        distance=inside,
+        zone=zone,
+        spread_m=float(apart_m[members].max(initial=sides_m.min())),
+    )
+
+
+def _lead(inside: float, outside: float) -> float:
+    """How much nearer in descriptor space the best tile of a place is than the best elsewhere."""
+    return (outside - inside) / max(inside, outside, 1e-12)
+
+
 def _spot(
     found: Found,
     weights: np.ndarray,
@@ -141,7 +176,7 @@ def _spot(
         heading_deg=mean_heading_deg(found.headings_deg[members], weights[members]),
         members=members,
         share=float(weights[members].sum() / weights.sum()),
-        lead=(outside - inside) / max(inside, outside, 1e-12),
+        lead=_lead(inside, outside),
         distance=inside,
         zone=zone,
         spread_m=weighted_quantile(metres_from(spot, places[members]), weights[members], 0.9),

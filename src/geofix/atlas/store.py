@@ -4,6 +4,7 @@ ATLAS/atlas.json       schema version, encoder fingerprint, calibration
 ATLAS/encoder/         the run's recipe, preprocessing and weights: an atlas needs nothing from elsewhere
 ATLAS/photos.lance/    vector, lat, lon, path, sha256, heading, time, source, group
 ATLAS/tiles.lance/     the same of the tiles of maps, in an atlas that holds those; and bounds, side, CRS, attribution
+ATLAS/features/        local features of those maps, where places were verified on them; made anew where they are gone
 The one door to LanceDB.
 """
 
@@ -13,6 +14,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,7 +41,7 @@ from geofix.search import nearest
 from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
 
 SCHEMA_VERSION = 1
-MANIFEST, ENCODER = "atlas.json", "encoder"
+MANIFEST, ENCODER, FEATURES = "atlas.json", "encoder", "features"
 Holds = Literal["photos", "tiles"]
 """What an atlas is of: photos, or tiles of maps from the air. It is also the name of its table."""
 
@@ -231,6 +233,18 @@ class Atlas:
         """A map whose tiles lie here, in the system it was indexed with. Raises what `open_map` raises."""
         return open_map(file, crs=self.manifest.get("maps", {}).get(str(file)))
 
+    def features_of(self, fingerprint: str) -> Path:
+        """Where local features of the map with that fingerprint are kept."""
+        return self.folder / FEATURES / fingerprint[:16]
+
+    def drop_features(self) -> None:
+        """Let go of what is kept of maps that are no longer those whose tiles lie here."""
+        kept = {self.features_of(fingerprint) for fingerprint in set(self.hashes().values())}
+        folder = self.folder / FEATURES
+        for one in folder.iterdir() if is_folder(folder) else ():
+            if one not in kept:
+                shutil.rmtree(one, ignore_errors=True)
+
     def note_maps(self, crs_said: Mapping[str, str | None]) -> None:
         """Remember for the files of maps which system was said to be theirs, if any was."""
         said = {**self.manifest.get("maps", {}), **crs_said}
@@ -333,6 +347,7 @@ class Atlas:
         indexed = {column for index in self._guarded(table.list_indices) for column in index.columns}
         for column in {"lat", "lon"} - indexed:
             self._guarded(partial(table.create_index, column, config=lancedb.index.BTree()))
+        self.drop_features()
         age = _KEPT_HISTORY if keep_history else timedelta(milliseconds=1)
         self._guarded(lambda: table.optimize(cleanup_older_than=age))
 

@@ -95,6 +95,7 @@ def calibrate(
     from geofix.calibrate import on_photos
     from geofix.data.truth import own_positions
     from geofix.heap import keep_freed_memory
+    from geofix.locate import look_at_maps
     from geofix.photos import Photo, photo_paths
 
     keep_freed_memory()
@@ -104,6 +105,9 @@ def calibrate(
     asked = [Photo(str(path), path, truth.get(str(path))) for path in paths]
     errors: list[PhotoError] = []
     camera = camera_of(altitude, fov)
+    if verify:
+        with output.progress("looking at the map") as progress:
+            look_at_maps(opened, progress=progress)
     with output.progress("calibrating") as progress:
         learned = on_photos(opened, asked, camera=camera, verify=verify, progress=progress, errors=errors)
     opened.set_calibration(learned, verified=verify)

@@ -126,6 +126,11 @@ def locate(
     opened = Atlas.open(atlas)
     if country is not None and track:
         raise UsageError("--country is for photos; leave it out of a track.")
+    if verify:
+        with output.progress("looking at the map") as progress:
+            from geofix.locate import look_at_maps
+
+            look_at_maps(opened, near=circle, progress=progress)
     named = [] if country is None else named_by(country, paths, routing, chosen, explain)
     flown = None
     if track:

@@ -58,7 +58,7 @@ def ask(
             shown = np.flatnonzero(apart_m <= 1.5 * searched.tiles.sides_m)
             left: Found = searched.found(descriptors, looks, shown)
             if len(left.tiles):
-                strangers.append(searched.place(pixels, left).evidence)
+                strangers.append(searched.place(pixels, left, shown).evidence)
         if progress:
             progress(done, len(frames))
     features = searched.evidence_length

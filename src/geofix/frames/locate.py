@@ -20,6 +20,7 @@ from geofix.atlas.spots import (
     Found,
     Spot,
     found_tiles,
+    spot_near,
     spots_of,
 )
 from geofix.atlas.store import Rows, TileColumns
@@ -35,7 +36,7 @@ from geofix.frames.looks import (
     looks_without_camera,
     squares,
 )
-from geofix.frames.verify import ENOUGH, Seen, Verifier, best_of, seen_at
+from geofix.frames.verify import ENOUGH, FrameFeatures, Hint, Seen, Verifier, best_of, seen_at
 from geofix.models.runs import Run
 from geofix.photos import read_pixels
 from geofix.positions import Position, grid_convergence_deg
@@ -47,6 +48,7 @@ TURNS = 24  # directions that a frame is looked at in: every 15 degrees
 SHARES = (1.0, 0.82)  # of the frame, where its width on the ground is not known: halfway between scales 1.5 apart
 MATCHES = 20  # that a Fix names
 SMALLEST_RADIUS_M = 5.0  # maps themselves are no better
+SURELY = 2  # places that landmarks point to most: where these are right no others are looked at
 _HALF_SURE = 20.0
 
 
@@ -123,22 +125,49 @@ class Searched:
         zone = int(self.tiles.planes[found.tiles[0]]) % 100
         return spots_of(found, self.rows.latlons[found.tiles], self.tiles.sides_m[found.tiles], zone, most)
 
-    def place(self, pixels: Pixels, found: Found) -> Place:
-        """Where a frame lies by the tiles found, one at least: at their spot or, with a verifier, at the spot that the
-        map itself speaks for.
+    def place(self, pixels: Pixels, found: Found, without: np.ndarray | None = None) -> Place:
+        """Where a frame lies by the tiles found, one at least: at their spot or, with a verifier, at the place that the
+        map itself speaks for, of those that landmarks point to and of the spots of the tiles. Rows `without` are as if
+        they were not there.
         """
         if self.verifier is None:
             return Place.at_spot(self.spot(found), found, float(self.tiles.sides_m.min()))
-        spots = self._spots(found, PLACES * ROUNDS)
+        frame = FrameFeatures(pixels)
+        pointed, by_tiles = self._landmarked(self.verifier, frame, found, without), self._hinted(pixels, found)
+        rounds = [pointed[:SURELY], pointed[SURELY:]]
+        rounds += [by_tiles[first : first + PLACES] for first in range(0, len(by_tiles), PLACES)]
         seen: list[Seen] = []
-        while len(seen) < len(spots) and not any(one.support >= ENOUGH for one in seen):
-            some = spots[len(seen) : len(seen) + PLACES]
-            # Of a spot's tiles the first is the most alike.
-            nearest_tiles = [int(found.tiles[spot.members[0]]) for spot in some]
-            paths = [self.rows.paths[tile] for tile in nearest_tiles]
-            seen += seen_at(self.verifier, pixels, some, paths, self._widths_m(pixels, nearest_tiles))
-        best = best_of(seen)
-        return Place.verified(spots[best], seen[best], found)
+        for hints in rounds:
+            seen += seen_at(self.verifier, frame, hints)
+            if any(one.support >= ENOUGH for one in seen):
+                break
+        # Where the map speaks for no place, it is the one that most tiles speak for.
+        best = best_of(seen, likeliest=len(pointed))
+        return Place.verified([*pointed, *by_tiles][best].spot, seen[best], found)
+
+    def _hinted(self, pixels: Pixels, found: Found) -> list[Hint]:
+        """The places that tiles point to; of a spot's tiles the first is the most alike."""
+        spots = self._spots(found, PLACES * ROUNDS)
+        nearest_tiles = [int(found.tiles[spot.members[0]]) for spot in spots]
+        widths_m = self._widths_m(pixels, nearest_tiles)
+        return [
+            Hint(spot, self.rows.paths[tile], width_m)
+            for spot, tile, width_m in zip(spots, nearest_tiles, widths_m, strict=True)
+        ]
+
+    def _landmarked(
+        self, verifier: Verifier, frame: FrameFeatures, found: Found, without: np.ndarray | None
+    ) -> list[Hint]:
+        """The places that landmarks point to, with what the found tiles say for each."""
+        _, one_of_each_side = np.unique(self.tiles.sides_m, return_index=True)
+        widths_m = sorted(set(self._widths_m(frame.pixels, one_of_each_side.tolist())))
+        places, sides_m = self.rows.latlons[found.tiles], self.tiles.sides_m[found.tiles]
+        hints = []
+        for guess in verifier.guesses(frame, widths_m, without):
+            position, zone, tile = verifier.position_of(guess)
+            spot = spot_near(found, places, sides_m, zone, position, guess.heading_deg)
+            hints.append(Hint(spot, tile, guess.width_m))
+        return hints
 
     def _widths_m(self, pixels: Pixels, tiles: Sequence[int]) -> list[float]:
         """How wide a frame is on the ground if it was found on these tiles."""
@@ -240,7 +269,7 @@ def fix_of(
     """The Fix of one frame, and the tiles that it was made of; rows `without` are as if they were not there."""
     looks = searched.looks(*pixels.shape[:2])
     found = searched.found(searched.described(pixels, looks), looks, without)
-    return fix_by_tiles(frame, pixels, found, searched, calibration, min_confidence)
+    return fix_by_tiles(frame, pixels, found, searched, calibration, min_confidence, without)
 
 
 def fix_by_tiles(
@@ -250,11 +279,14 @@ def fix_by_tiles(
     searched: Searched,
     calibration: Calibration | None,
     min_confidence: float,
+    without: np.ndarray | None = None,
 ) -> tuple[Fix, Found]:
-    """The Fix of a frame that resembles these tiles, and those of them that speak for it."""
+    """The Fix of a frame that resembles these tiles, and those of them that speak for it; rows `without` are as if they
+    were not there.
+    """
     if not len(found.tiles):
         return Fix(frame, reason="can't tell: the map has no tile to compare with"), found
-    place = searched.place(pixels, found)
+    place = searched.place(pixels, found, without)
     confidence, radius_m = certainty(place, calibration)
     told = Fix(frame, confidence=confidence, calibrated=calibration is not None, matches=_matches(searched.rows, found))
     if confidence < min_confidence:

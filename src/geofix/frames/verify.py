@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from geofix.atlas.spots import Spot
-from geofix.atlas.store import Atlas
+from geofix.atlas.store import Atlas, Rows, TileColumns
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.source import Window
+from geofix.encode import Progress
+from geofix.frames.landmarks import Guess, Landmarks, Votes, few_enough, guesses, look
 from geofix.frames.local_features import (
     LocalFeatures,
     OtherPoints,
@@ -30,6 +32,7 @@ from geofix.frames.local_features import (
     similarity,
 )
 from geofix.frames.looks import ANY_TURN, Look, squares
+from geofix.frames.map_features import Chunk, MapFeatures
 from geofix.photos import resized
 from geofix.positions import Position
 from geofix.shapes import Degrees, Pixels, ResizedPixels
@@ -39,9 +42,6 @@ ENOUGH = 25.0  # support of a place: no further ones are looked at
 COMPARED = 5  # places, those with most inliers, at which frame and map are compared as a whole
 MAP_PX = 128  # of the map, along the side of its smallest tiles; coarser maps as they are
 FRAME_FEATURES = 500
-BLOCK_PX, BLOCK_FEATURES = 256, 600  # the map is looked at in blocks, which are kept for the next frames
-_MARGIN_PX = 24  # around a block, so that features at its edge are as they would be in the whole map
-_BLOCKS = 3000  # that are kept: 300 MB
 _WIDEST = 8.0  # smallest tiles, from its middle, that are looked at of a frame
 _OFF = 0.5  # of the smallest tile's side: how far off a place may be
 _TURN_DEG = 20.0  # off: looks are 15 degrees apart
@@ -50,6 +50,15 @@ _WITHIN_PX = 3.0
 _WRAP_DEG = 65_536 / 360
 _SQUARE_PX, _CELLS = 64, 16  # of the square that is compared as a whole: a side, and cells along it
 _LEAST_CONTRAST = 1.0  # of 255
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Where a frame may lie: a spot on the map of a tile (its path in the atlas), and how wide the frame is there."""
+
+    spot: Spot
+    tile: str
+    width_m: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +90,32 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Verifier:
-    """The maps that the tiles of an atlas were cut from, and the local features found on them so far.
+    """The maps that the searched tiles of an atlas (`rows`) were cut from, and the local features found on them.
 
-    `finest_m` is the side of the smallest tiles. Raises MissingExtraError without OpenCV.
+    `finest_m` is the side of the atlas's smallest tiles. Raises MissingExtraError without OpenCV.
     """
 
     atlas: Atlas
+    rows: Rows
     finest_m: float
     _maps: dict[Path, AerialMap] = field(default_factory=dict, repr=False)
-    _blocks: OrderedDict[tuple[Path, int, int], LocalFeatures] = field(default_factory=OrderedDict, repr=False)
+    _features: dict[Path, MapFeatures] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         require()
 
     @classmethod
-    def of(cls, atlas: Atlas) -> Verifier:
-        """The maps of an atlas of tiles, one at least."""
+    def of(cls, atlas: Atlas, rows: Rows | None = None) -> Verifier:
+        """The maps of an atlas of tiles, one at least, where these rows of it are searched, or all."""
         tiles = atlas.rows.tiles
         assert tiles is not None
-        return cls(atlas, float(tiles.sides_m.min()))
+        return cls(atlas, atlas.rows if rows is None else rows, float(tiles.sides_m.min()))
+
+    @property
+    def tiles(self) -> TileColumns:
+        """What the searched rows show."""
+        assert self.rows.tiles is not None
+        return self.rows.tiles
 
     def map_of(self, tile: str) -> AerialMap:
         """The map that a tile is of. Raises DataError where it is no longer there."""
@@ -108,90 +124,122 @@ class Verifier:
             self._maps[file] = self.atlas.map_at(file)
         return self._maps[file]
 
-    def metres_per_pixel(self, aerial: AerialMap) -> float:
+    def _metres_per_pixel(self, aerial: AerialMap) -> float:
         """How finely a map is looked at."""
         return max(aerial.metres_per_pixel, self.finest_m / MAP_PX)
 
-    def around(self, aerial: AerialMap, point: np.ndarray, radius_m: float) -> LocalFeatures:
-        """The features of the map within a square around a point (easting, northing), in metres from it."""
-        side_m = self.metres_per_pixel(aerial) * BLOCK_PX
-        first, last = (np.floor((point + reach) / side_m).astype(int) for reach in (-radius_m, radius_m))
-        parts = [
-            self._block(aerial, column, row)
-            for column, row in itertools.product(*(range(low, high + 1) for low, high in zip(first, last, strict=True)))
+    def features_of(self, aerial: AerialMap) -> MapFeatures:
+        """The local features of a map."""
+        if aerial.path not in self._features:
+            kept = self.atlas.features_of(aerial.fingerprint)
+            self._features[aerial.path] = MapFeatures(aerial, self._metres_per_pixel(aerial), kept)
+        return self._features[aerial.path]
+
+    def look(self, progress: Progress | None = None) -> None:
+        """Look for local features on all of the ground that is searched; what was looked at before lies in the atlas.
+
+        Ground too large to be searched by landmarks is left for when places on it are verified. Raises DataError where
+        a map is no longer there, or damaged.
+        """
+        if few_enough([chunks for _, chunks in self._ground]):
+            look(self._ground, progress)
+
+    @cached_property
+    def landmarks(self) -> Landmarks | None:
+        """The local features of all of the ground that is searched; None where that is too large."""
+        return Landmarks(self._ground) if few_enough([chunks for _, chunks in self._ground]) else None
+
+    @cached_property
+    def _ground(self) -> list[tuple[MapFeatures, list[Chunk]]]:
+        """The maps of the searched tiles, and which chunks of each show any of them."""
+        return [
+            (one, one.chunks_of(one.aerial.points(self.rows.latlons[numbers]), self.tiles.sides_m[numbers]))
+            for one, numbers in self._of_each_map(np.arange(len(self.rows)))
         ]
-        found = LocalFeatures.joined(parts).measured(point * [1, -1], 1.0)
-        return found.take(np.flatnonzero((np.abs(found.points) <= radius_m).all(axis=1)))
 
-    def _block(self, aerial: AerialMap, column: int, row: int) -> LocalFeatures:
-        """The features of one block, in metres east and south of the plane's origin."""
-        key = (aerial.path, column, row)
-        if key not in self._blocks:
-            self._blocks[key] = self._looked_at(aerial, column, row)
-            if len(self._blocks) > _BLOCKS:
-                self._blocks.popitem(last=False)
-        self._blocks.move_to_end(key)
-        return self._blocks[key]
+    def _of_each_map(self, numbers: np.ndarray) -> list[tuple[MapFeatures, np.ndarray]]:
+        """The maps of some of the searched tiles, and the numbers of those of each."""
+        files = np.array(self.rows.groups)
+        groups = [numbers[files[numbers] == file] for file in dict.fromkeys(self.rows.groups)]
+        return [(self.features_of(self.map_of(self.rows.paths[own[0]])), own) for own in groups if len(own)]
 
-    def _looked_at(self, aerial: AerialMap, column: int, row: int) -> LocalFeatures:
-        unit_m = self.metres_per_pixel(aerial)
-        size_px = BLOCK_PX + 2 * _MARGIN_PX
-        east_m, north_m = ((number + 0.5) * BLOCK_PX * unit_m for number in (column, row))
-        extent, reach_m = aerial.extent, size_px * unit_m / 2
-        if not (extent.west_m - reach_m < east_m < extent.east_m + reach_m):
-            return LocalFeatures.none()
-        if not (extent.south_m - reach_m < north_m < extent.north_m + reach_m):
-            return LocalFeatures.none()
-        pixels = aerial.read(Window(east_m, north_m, size_px * unit_m, size_px))
-        if pixels is None:
-            return LocalFeatures.none()
-        found = features_of(pixels, BLOCK_FEATURES)
-        found = found.take(np.flatnonzero((np.abs(found.points - size_px / 2) <= BLOCK_PX / 2).all(axis=1)))
-        moved = found.measured(np.full(2, size_px / 2), unit_m)
-        return moved.measured(np.array([-east_m, north_m]), 1.0)
+    def guesses(
+        self, frame: FrameFeatures, widths_m: Sequence[float], without: np.ndarray | None = None
+    ) -> list[Guess]:
+        """The places that a frame's features point to, looked at as if it were so wide on the ground, each one of these
+        widths; without what tiles number `without` show. None where the ground is too large.
+        """
+        landmarks = self.landmarks
+        if landmarks is None:
+            return []
+        kept = None
+        if without is not None and len(without):
+            kept = np.ones(len(landmarks), dtype=np.bool_)
+            for one, numbers in self._of_each_map(without):
+                middles = one.aerial.points(self.rows.latlons[numbers])
+                kept &= landmarks.outside(landmarks.maps.index(one), middles, self.tiles.sides_m[numbers])
+        units_m = {one.unit_m for one in landmarks.maps}
+        parts = [
+            landmarks.votes(frame.of(width_m, unit_m), width_m, kept)
+            for width_m, unit_m in itertools.product(widths_m, sorted(units_m))
+        ]
+        found = guesses(Votes.joined(parts))
+        nearest_m = [min(widths_m, key=lambda width_m: abs(math.log(width_m / one.width_m))) for one in found]
+        return [replace(one, width_m=width_m) for one, width_m in zip(found, nearest_m, strict=True)]
+
+    def position_of(self, guess: Guess) -> tuple[Position, int, str]:
+        """Where a guess lies, the zone of its map, and a tile of that map."""
+        assert self.landmarks is not None
+        aerial = self.landmarks.maps[guess.on].aerial
+        lat, lon = (float(part) for part in aerial.latlons(np.array([guess.point]))[0])
+        return Position(lat, lon), aerial.zone, self.rows.paths[self.rows.groups.index(str(aerial.path))]
 
 
-def seen_at(
-    verifier: Verifier, pixels: Pixels, spots: Sequence[Spot], tiles: Sequence[str], widths_m: Sequence[float]
-) -> list[Seen]:
-    """A frame's spots looked at closely, in order: each on the map of its tile (the path in the atlas), as if the frame
-    were so wide on the ground. Raises DataError where a map is no longer there, or damaged.
-    """
-    looked: dict[tuple[float, float], LocalFeatures] = {}
+@dataclass(frozen=True, eq=False)
+class FrameFeatures:
+    """A frame and its local features, found once for every width that it is looked at with."""
+
+    pixels: Pixels
+    _found: dict[tuple[float, float], LocalFeatures] = field(default_factory=dict, repr=False)
+
+    def of(self, width_m: float, unit_m: float) -> LocalFeatures:
+        """The features of the frame if it is so wide on the ground, looked at as finely as the map, in metres right and
+        down of its middle.
+        """
+        if (width_m, unit_m) not in self._found:
+            rows, columns = self.pixels.shape[:2]
+            scale = min(1.0, width_m / columns / unit_m)
+            small = resized(self.pixels, (max(2, round(rows * scale)), max(2, round(columns * scale))))
+            middle = np.array([small.shape[1], small.shape[0]]) / 2
+            found = features_of(small, FRAME_FEATURES).measured(middle, width_m / small.shape[1])
+            self._found[width_m, unit_m] = found
+        return self._found[width_m, unit_m]
+
+
+def seen_at(verifier: Verifier, frame: FrameFeatures, hints: Sequence[Hint]) -> list[Seen]:
+    """Hints for a frame looked at closely, in order. Raises DataError where a map is no longer there, or damaged."""
+    pixels = frame.pixels
+    high = pixels.shape[0] / pixels.shape[1]
     seen: list[Seen] = []
-    for spot, tile, width_m in zip(spots, tiles, widths_m, strict=True):
-        aerial = verifier.map_of(tile)
-        unit_m = verifier.metres_per_pixel(aerial)
-        if (width_m, unit_m) not in looked:
-            looked[width_m, unit_m] = frame_features(pixels, width_m, unit_m)
-        seen.append(_seen(verifier, aerial, spot, looked[width_m, unit_m], width_m, pixels.shape[0] / pixels.shape[1]))
+    for hint in hints:
+        there = verifier.features_of(verifier.map_of(hint.tile))
+        seen.append(_seen(there, verifier.finest_m, hint, frame.of(hint.width_m, there.unit_m), high))
     for number in sorted(range(len(seen)), key=lambda number: -seen[number].inliers)[:COMPARED]:
         if seen[number].inliers >= FEWEST_INLIERS:
-            alike = _compared(verifier.map_of(tiles[number]), pixels, seen[number])
+            alike = _compared(verifier.map_of(hints[number].tile), pixels, seen[number])
             seen[number] = replace(seen[number], agreement=alike)
     return seen
 
 
-def frame_features(pixels: Pixels, width_m: float, unit_m: float) -> LocalFeatures:
-    """The features of a frame that is so wide on the ground, looked at as finely as the map, in metres right and down
-    of its middle.
-    """
-    rows, columns = pixels.shape[:2]
-    scale = min(1.0, width_m / columns / unit_m)
-    small = resized(pixels, (max(2, round(rows * scale)), max(2, round(columns * scale))))
-    middle = np.array([small.shape[1], small.shape[0]]) / 2
-    return features_of(small, FRAME_FEATURES).measured(middle, width_m / small.shape[1])
-
-
-def _seen(verifier: Verifier, aerial: AerialMap, spot: Spot, frame: LocalFeatures, width_m: float, high: float) -> Seen:
+def _seen(ground: MapFeatures, finest_m: float, hint: Hint, frame: LocalFeatures, high: float) -> Seen:
     """`high` is the frame's height as a share of its width."""
-    off_m = _OFF * verifier.finest_m
+    spot, width_m = hint.spot, hint.width_m
+    off_m = _OFF * finest_m
+    aerial = ground.aerial
     point = aerial.points(np.array([[spot.position.lat, spot.position.lon]]))[0]
-    reach_m = min(width_m * math.hypot(1, high) / 2 + off_m, _WIDEST * verifier.finest_m)
-    there = verifier.around(aerial, point, reach_m)
+    there = ground.around(point, min(width_m * math.hypot(1, high) / 2 + off_m, _WIDEST * finest_m))
     pairs = matched(frame, there, spot.heading_deg, off_m)
-    within_m = _WITHIN_PX * verifier.metres_per_pixel(aerial)
-    fit = similarity(frame.points[pairs[:, 0]], there.points[pairs[:, 1]], within_m)
+    fit = similarity(frame.points[pairs[:, 0]], there.points[pairs[:, 1]], _WITHIN_PX * ground.unit_m)
     if fit is None or fit.inliers < FEWEST_INLIERS or not _plausible(fit, spot.heading_deg, off_m):
         inliers = fit.inliers if fit else 0
         return Seen(spot.position, spot.heading_deg, aerial.zone, width_m, len(pairs), inliers, 0.0)
@@ -280,10 +328,10 @@ def _coarse_layers(square: ResizedPixels) -> np.ndarray:
     return np.asarray(layers.reshape(3, _CELLS, step, _CELLS, step).mean(axis=(2, 4)).reshape(3, -1))
 
 
-def best_of(seen: Sequence[Seen]) -> int:
-    """The number of the place that the map speaks for most, or 0, the likeliest, where it speaks for none."""
+def best_of(seen: Sequence[Seen], likeliest: int = 0) -> int:
+    """The number of the place that the map speaks for most; `likeliest` where it speaks for none."""
     best = max(range(len(seen)), key=lambda number: seen[number].support)
-    return best if seen[best].support > 0 else 0
+    return best if seen[best].support > 0 else likeliest
 
 
 def _plausible(fit: Similarity, heading_deg: float, off_m: float) -> bool:

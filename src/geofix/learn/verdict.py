@@ -40,7 +40,7 @@ def scores_json(course: Course, chosen_on: str, measured_on: str | None, scores:
     """scores.json: the trained encoder where it was measured all along, and under `training` all the rest.
 
     `chosen_on` is where its weights were chosen, or "last"; `measured_on` is None where there was nothing to measure
-    on.
+    on, and counts for nothing where it was not compared on.
     """
     table = {
         name: {
@@ -60,7 +60,7 @@ def scores_json(course: Course, chosen_on: str, measured_on: str | None, scores:
         "chosen_on": chosen_on,
         "splits": table,
     }
-    return {**({} if measured_on is None else scores[measured_on][1].to_dict()), "training": training}
+    return {**(scores[measured_on][1].to_dict() if measured_on in scores else {}), "training": training}
 
 
 def _short(scores: Scores) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def verdict(course: Course, measured_on: str | None, scores: dict[str, Pair]) ->
             f"Training did not help: on the {measured_on} no epoch has a better R@5 than the untrained encoder. The "
             f"weights kept are those of epoch {course.best_epoch}; the untrained run (--epochs 0) is at least as good."
         )
-    if "train" in scores:
+    if "train" in scores and measured_on in scores:
         gained = scores["train"][1].recall[1] - scores["train"][0].recall[1]
         elsewhere = scores[measured_on][1].recall[1] - scores[measured_on][0].recall[1]
         if gained > 0.02 and elsewhere < gained / 4:
