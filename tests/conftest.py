@@ -48,10 +48,10 @@ def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     """As where an optional package is not installed."""
     load = builtins.__import__
 
-    def without(name: str, *more: Any) -> Any:
+    def without(name: str, *more: Any, **named: Any) -> Any:
         if name.split(".")[0] == package:
             raise ImportError(name)
-        return load(name, *more)
+        return load(name, *more, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
 

@@ -36,9 +36,10 @@ from geofix.locate import locate
 from geofix.models.classifier import Design, open_classifier
 from geofix.models.countries import CountryRun, Head, Knowledge, Sureness, load_country_run
 from geofix.models.runs import Run
-from geofix.photos import Photo
+from geofix.photos import Photo, read_pixels
 from geofix.positions import latlons
 from geofix.reports.countries import country_sheet, world_png
+from geofix.transforms import five_windows, stacked
 from toy_countries import tiny, tiny_scenes
 
 
@@ -92,6 +93,23 @@ def test_mirrored_logits_are_averaged() -> None:
     batch = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     plain, both = Networks([classifier]), Networks([classifier], flip=True)
     assert both(batch) == pytest.approx((plain(batch) + plain(batch.flip(3))) / 2, abs=1e-5)
+
+
+def test_five_windows_of_every_photo(run: CountryRun, scenes: CountryRun, dataset: Dataset) -> None:
+    photos = dataset.split("test").photos[:4]
+    seen = look(run, photos, windows=True)
+    for head in run.knows.every:
+        network = Networks([run.model.network(head.name)])
+        for row, photo in enumerate(photos):
+            parts = five_windows(read_pixels(photo.path), network.preprocess.size)
+            each = [softmax(network(stacked([part])), head.temperature)[0] for part in parts]
+            assert seen.probabilities(head)[row] == pytest.approx(np.mean(each, axis=0), abs=1e-4)
+    for one in (run, scenes):
+        scores = evaluate_country(one, dataset, windows=True)
+        assert scores.protocol["view"] == "mean of five windows of 7/8"
+        assert evaluate_country(one, dataset).protocol["view"] == "single, whole photo"
+        assert scores.predictions is not None
+        assert scores.predictions.probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-4)
 
 
 # -- calibration ------------------------------------------------------------------------------------------------------
@@ -394,6 +412,8 @@ def test_train_evaluate_and_locate(capsys: Captured, dataset: Dataset, tmp_path:
         "--predictions", tmp_path / "predictions.csv", "--plot", tmp_path / "trust.png",
     )  # fmt: skip
     assert status == 0
+    status, windows, _ = called(capsys, "evaluate", tmp_path / "run", "--data", dataset.root, "--method", "five_crops")
+    assert status == 0 and "view mean of five windows of 7/8" in windows and "view single, whole photo" in out
     with Image.open(tmp_path / "trust.png") as picture:
         assert picture.format == "PNG" and picture.width > 800
     for line in (

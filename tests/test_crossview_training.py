@@ -153,6 +153,19 @@ def test_the_loss_is_cross_entropy_of_both_views_and_the_mean_divergence(toy: Da
     assert learning.loss(asked, found, places, 0).item() == pytest.approx(float(naive.detach()), rel=1e-5)
 
 
+@pytest.mark.parametrize("parts", [1, 4])
+def test_the_loss_of_the_stated_logits(toy: Dataset, parts: int) -> None:
+    """Cross-entropies .3171074 + .4639394, divergence .3628019; parts that are alike change no mean."""
+    learning = learner(toy, "dropout=0", "kl=1.0", "head_reduction=mean")
+    learning.classifiers = torch.nn.ModuleList([torch.nn.Identity() for _ in range(parts)])
+    satellite = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0]])[:, None].repeat(1, parts, 1)
+    drone = torch.tensor([[1.0, 1.0, 0.0], [0.0, 3.0, -1.0]])[:, None].repeat(1, parts, 1)
+    total = learning.loss(drone, satellite, torch.tensor([0, 1]), 0).item()
+    assert total == pytest.approx(0.3171074 + 0.4639394 + 0.3628019, abs=1e-6)
+    mean = 0.1209340  # the divergence where it is averaged over the three classes, too
+    assert total - 0.7810468 == pytest.approx(3 * mean, abs=1e-6)
+
+
 def test_untrained_classes_are_all_alike(toy: Dataset) -> None:
     """Cross-entropy starts at ln(places) for each view and part: nothing is known yet."""
     learning = learner(toy, "kl=0", "head_reduction=mean")

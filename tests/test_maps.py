@@ -745,10 +745,12 @@ def test_a_plain_tiff_is_placed_by_a_world_file(tmp_path: Path) -> None:
     assert open_map(path).fingerprint != open_map(path, crs="EPSG:32633").fingerprint
 
 
-def test_a_tiff_that_is_damaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_a_tiff_that_is_damaged(tmp_path: Path, interleave: str) -> None:
+    """Also where the bands lie one after another, so that the first is whole in a file that was cut short."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
-    path = write_tiff(tmp_path / "map.tif", noise, "EPSG:32633", upright(*NORTH_EAST, 0.5))
+    path = write_tiff(tmp_path / "map.tif", noise, "EPSG:32633", upright(*NORTH_EAST, 0.5), interleave=interleave)
     whole = path.read_bytes()
     for rest in (len(whole) * 3 // 4, 4000, 9):
         path.write_bytes(whole[:rest])

@@ -71,6 +71,20 @@ def views(pixels: Pixels, size: tuple[int, int], method: Method = "hard_resize")
     return [shorter] if method == "single_query" else _five(shorter, min(size))
 
 
+def five_windows(pixels: Pixels, size: tuple[int, int]) -> list[ResizedPixels]:
+    """Five parts of a photo at (rows, columns), as classifiers are tested with (GeoEstimation: shorter side to 256,
+    FiveCrop of 224): scaled to cover 8/7 of the size, then the four corners and the middle.
+    """
+    rows, columns = size
+    larger = _covering(pixels, (round(rows * 8 / 7), round(columns * 8 / 7)))
+    corners = [
+        larger[top, left]
+        for top in (slice(rows), slice(-rows, None))
+        for left in (slice(columns), slice(-columns, None))
+    ]
+    return [*corners, _centre(larger, size)]
+
+
 def stacked(pixels: list[Pixels]) -> PixelBatch:
     """Views of one size as a channels-last tensor (n, 3, h, w), without a copy per channel."""
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)

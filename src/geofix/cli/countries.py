@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geofix.models.countries import CountryRun
     from geofix.priors import Lift
     from geofix.recipes import CountryRecipe, Precision
+    from geofix.transforms import Method
 
 _LISTED_FAILURES = 8
 
@@ -104,6 +105,7 @@ def evaluate_run(
     *,
     split: str,
     level: str | None,
+    windows: bool,
     precision: Precision | None,
     predictions: Path | None,
     json_file: Path | None,
@@ -120,7 +122,9 @@ def evaluate_run(
         raise UsageError("No data were named; add --data DIR with class folders or a table of countries.")
     run = load_country_run(folder)
     with output.progress(f"evaluating {folder}") as progress:
-        scores = evaluate_country(run, dataset, split=split, level=level, precision=precision, progress=progress)
+        scores = evaluate_country(
+            run, dataset, split=split, level=level, precision=precision, windows=windows, progress=progress
+        )
     if "-" not in (str(json_file), str(predictions)):
         output.result(shown(str(folder), scores))
     output.save(json_file, lambda: json.dumps(scores.to_dict(), indent=1, allow_nan=False) + "\n")
@@ -128,6 +132,13 @@ def evaluate_run(
     if plot is not None:
         write_atomically(plot, confidence_png(scores))
     output.finish([*dataset.problems, *scores.errors])
+
+
+def windows_of(method: Method) -> bool:
+    """Whether `--method` asks for five windows of every photo. Raises UsageError for what is for places alone."""
+    if method not in ("hard_resize", "five_crops"):
+        raise UsageError(f"--method {method} is for places; scenes and countries take hard_resize or five_crops.")
+    return method == "five_crops"
 
 
 def confidence_png(scores: CountryScores) -> bytes:

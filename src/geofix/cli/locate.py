@@ -13,6 +13,7 @@ from geofix.errors import GeofixError, PhotoError, UsageError
 
 if TYPE_CHECKING:
     from geofix.atlas.store import Atlas
+    from geofix.data.maps.aerial_map import AerialMap
     from geofix.frames.looks import Camera
     from geofix.frames.track import Track
     from geofix.frames.trust import Trust
@@ -223,16 +224,23 @@ def _flown(
 
 
 def _draw(picture: Path, atlas: Atlas, flown: Track) -> None:
-    """The track on the map, if that is still where it was; else without."""
+    """The track on the map that most of it lies on, if that is still where it was; else without."""
     from geofix.files import write_atomically
     from geofix.reports.tracks import track_png
 
     aerial = None
     try:
-        aerial = atlas.map_at(atlas.file_of(atlas.rows.paths[0]))
+        aerial = _map_under(atlas, flown)
     except GeofixError as error:
         output.remark(f"{picture} is drawn without its map: {error}")
     write_atomically(picture, track_png(flown.fixes, flown.alone, aerial))
+
+
+def _map_under(atlas: Atlas, flown: Track) -> AerialMap:
+    """Of the maps of an atlas the one that holds most of a track's positions; of equals the first."""
+    places = [fix.position for fix in flown.fixes if fix.position is not None]
+    maps = [atlas.map_at(Path(file)) for file in dict.fromkeys(atlas.rows.groups)]
+    return max(maps, key=lambda aerial: sum(aerial.bounds.holds(place) for place in places))
 
 
 def _paths(named: list[Path], track: bool, closed: list[PhotoError]) -> list[Path]:

@@ -173,7 +173,7 @@ def evaluate(
         str,
         typer.Option(
             help="How queries are looked at: hard_resize, single_query, central_crop, five_crops, nearest_crop "
-            "or maj_voting."
+            "or maj_voting. Photos whose country or scene is named: hard_resize or five_crops."
         ),
     ] = "hard_resize",
     exclude_nearer_than: Annotated[
@@ -243,7 +243,7 @@ def evaluate(
 
     import shutil
 
-    from geofix.cli.countries import evaluate_run
+    from geofix.cli.countries import evaluate_run, windows_of
     from geofix.cli.scores import (
         NO_SWEEP,
         comparison,
@@ -272,7 +272,7 @@ def evaluate(
     if named:
         if len(runs) > 1:
             raise UsageError(f"{named[0]} names scenes or countries; such runs are scored one at a time.")
-        for_classes = ("--data", "--split", "--images", "--precision", "--predictions", "--plot")
+        for_classes = ("--data", "--split", "--method", "--images", "--precision", "--predictions", "--plot")
         refuse_other_flags(
             {flag: given for flag, given in of_runs.items() if flag not in for_classes},
             "a run that names scenes or countries",
@@ -282,6 +282,7 @@ def evaluate(
             dataset,
             split=split,
             level=level,
+            windows=windows_of(check_method(method)),
             precision=precision_of(precision),
             predictions=predictions,
             json_file=json_file,

@@ -161,9 +161,10 @@ def evaluate_country(
     split: str = "test",
     level: str | None = None,
     precision: Precision | None = None,
+    windows: bool = False,
     progress: Progress | None = None,
 ) -> CountryScores:
-    """Score a run on the labelled photos of a split.
+    """Score a run on the labelled photos of a split, looked at whole or in five `windows` each (`five_windows`).
 
     Countries are compared at `level` (the run's by default; a run that learned sovereigns cannot tell territories).
     Intervals resample groups: locations, sequences or photographers, where the data name them. Raises DataError and
@@ -178,14 +179,14 @@ def evaluate_country(
         "weights": run.recipe.weights,
         "random_tensors": run.recipe.random_tensors,
         "flip_test": run.recipe.flip_test,
-        "view": "single, whole photo",
+        "view": "mean of five windows of 7/8" if windows else "single, whole photo",
     }
     if not run.knows.heads:
-        return _scenes_alone(run, labelled_scenes(chosen), precision, protocol, progress)
+        return _scenes_alone(run, labelled_scenes(chosen), precision, windows, protocol, progress)
     wanted = _level(run, level)
     problems: list[PhotoError] = []
     labelled = labelled_countries(chosen, wanted, problems)
-    seen = look(run, labelled.photos, precision=precision, progress=progress)
+    seen = look(run, labelled.photos, precision=precision, windows=windows, progress=progress)
     _some(seen, len(labelled))
     test = _Test(seen, labelled.take(seen.rows), wanted, protocol)
     scores = _scored(run, test, (*problems, *seen.errors))
@@ -228,10 +229,11 @@ def _scenes_alone(
     run: CountryRun,
     labelled: Labelled,
     precision: Precision | None,
+    windows: bool,
     protocol: dict[str, Any],
     progress: Progress | None,
 ) -> CountryScores:
-    seen = look(run, labelled.photos, precision=precision, progress=progress)
+    seen = look(run, labelled.photos, precision=precision, windows=windows, progress=progress)
     _some(seen, len(labelled))
     data = labelled.take(seen.rows)
     assert run.knows.router is not None and seen.scenes is not None

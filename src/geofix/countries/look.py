@@ -19,7 +19,7 @@ from geofix.photos import Photo, read_pixels
 from geofix.recipes import Precision
 from geofix.shapes import DescriptorRows, Pixels, Probabilities, SceneProbabilities
 from geofix.tensors import ClassLogits, PixelBatch, Pooled
-from geofix.transforms import Preprocess, normalised, views
+from geofix.transforms import Preprocess, five_windows, normalised, views
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,17 +163,21 @@ class Lookers:
             ready = Networks(networks, precision or run.recipe.precision, run.recipe.flip_test)
             self._groups.append((names, [network.layer.out_features for network in networks], ready))
 
-    def look(self, photos: Sequence[Photo], progress: Progress | None = None) -> Seen:
-        """What every network says of photos. Photos that cannot be read are reported, not fatal."""
+    def look(self, photos: Sequence[Photo], progress: Progress | None = None, windows: bool = False) -> Seen:
+        """What every network says of photos, or of five `windows` of each: then logits stand for the mean of their
+        probabilities. Photos that cannot be read are reported, not fatal.
+        """
+        temperatures = {head.name: head.temperature for head in self.knows.every}
         rows = np.arange(len(photos))
         logits: dict[str, np.ndarray] = {}
         errors: dict[str, PhotoError] = {}
         for names, lengths, ready in self._groups:
-            kept, said, failed = described(ready, [photos[row] for row in rows.tolist()], progress)
+            kept, said, failed = _described(ready, [photos[row] for row in rows.tolist()], progress, windows)
             errors.update({str(error): error for error in failed})
             logits = {name: values[kept] for name, values in logits.items()}
             rows = rows[kept]
-            logits.update(zip(names, np.split(said, np.cumsum(lengths)[:-1], axis=1), strict=True))
+            parts = np.split(said, np.cumsum(lengths)[:-1], axis=2)
+            logits.update({name: _averaged(part, temperatures[name]) for name, part in zip(names, parts, strict=True)})
         return Seen(self.knows, rows, logits, tuple(errors.values()))
 
 
@@ -182,20 +186,40 @@ def look(
     photos: Sequence[Photo],
     *,
     precision: Precision | None = None,
+    windows: bool = False,
     progress: Progress | None = None,
 ) -> Seen:
     """What every network of a run says of photos, see `Lookers`."""
-    return Lookers(run, precision).look(photos, progress)
+    return Lookers(run, precision).look(photos, progress, windows)
 
 
 def described(
     networks: Networks | Vectors, photos: Sequence[Photo], progress: Progress | None = None
 ) -> tuple[np.ndarray, DescriptorRows, tuple[PhotoError, ...]]:
     """Rows of the photos that could be read (m,), what all networks say of them (m, k), and the others' errors."""
+    rows, said, errors = _described(networks, photos, progress, windows=False)
+    return rows, said[:, 0], errors
+
+
+def _described(
+    networks: Networks | Vectors, photos: Sequence[Photo], progress: Progress | None, windows: bool
+) -> tuple[np.ndarray, np.ndarray, tuple[PhotoError, ...]]:
+    """As `described`, of every view (m, views, k): the whole photo, or five `windows` of it."""
     size = networks.preprocess.size
 
     def prepared(photo: Photo) -> list[Pixels]:
+        if windows:
+            return list(five_windows(read_pixels(photo.path), size))
         return views(read_pixels(photo.path, target=size, exactly=True), size)
 
-    found = encode_views(networks, photos, prepared, [str(photo.path) for photo in photos], progress=progress)
-    return found.rows, found.single, found.errors
+    names = [str(photo.path) for photo in photos]
+    found = encode_views(networks, photos, prepared, names, crops=5 if windows else 1, progress=progress)
+    return found.rows, found.descriptors, found.errors
+
+
+def _averaged(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Logits (m, k) whose probabilities, by that temperature, are the mean of those of all views (m, views, k)."""
+    if logits.shape[1] == 1:
+        return np.asarray(logits[:, 0])
+    each = softmax(logits.reshape(-1, logits.shape[2]), temperature).reshape(logits.shape)
+    return np.asarray(temperature * np.log(np.maximum(each.mean(axis=1), np.finfo(np.float32).tiny)))

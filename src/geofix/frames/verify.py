@@ -157,6 +157,10 @@ class Verifier:
             for one, numbers in self._of_each_map(np.arange(len(self.rows)))
         ]
 
+    @cached_property
+    def _a_tile_of_each(self) -> list[str]:
+        return [self.rows.paths[own[0]] for _, own in self._of_each_map(np.arange(len(self.rows)))]
+
     def _of_each_map(self, numbers: np.ndarray) -> list[tuple[MapFeatures, np.ndarray]]:
         """The maps of some of the searched tiles, and the numbers of those of each."""
         files = np.array(self.rows.groups)
@@ -192,7 +196,7 @@ class Verifier:
         assert self.landmarks is not None
         aerial = self.landmarks.maps[guess.on].aerial
         lat, lon = (float(part) for part in aerial.latlons(np.array([guess.point]))[0])
-        return Position(lat, lon), aerial.zone, self.rows.paths[self.rows.groups.index(str(aerial.path))]
+        return Position(lat, lon), aerial.zone, self._a_tile_of_each[guess.on]
 
 
 @dataclass(frozen=True, eq=False)

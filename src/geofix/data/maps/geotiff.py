@@ -199,9 +199,9 @@ def _full_range(readers: Sequence[GeoTiffReader]) -> _Range:
 
 
 def _probe(file: Any) -> None:
-    """Read the last block, which a file that was cut short lacks."""
+    """Read the last block of every band, which a file that was cut short lacks; bands may lie one after another."""
     window = _rasterio().windows.Window(file.width - 1, file.height - 1, 1, 1)
-    file.read(1, window=window)
+    file.read(window=window)
 
 
 def _cells(box: PixelBox, step: Step) -> tuple[int, int]:
