@@ -18,20 +18,16 @@ from geofix.errors import AtlasError, DataError, PhotoError, UsageError
 from geofix.frames.calibrate import ask
 from geofix.frames.locate import SHARES, TURNS, fix_of, searched_tiles
 from geofix.frames.looks import ANY_TURN, Camera, Look, headings, looks_with_camera, looks_without_camera, squares
-from geofix.index_maps import index_maps
 from geofix.locate import Near, locate
 from geofix.models.runs import Run
 from geofix.photos import Photo, read_pixels, save_jpeg
 from geofix.positions import Position, grid_convergence_deg, latlons, metres_from, project, unproject
-from toy_flights import NORTH_M, WEST_M, ZONE, frame, position, write_frame, write_map
-
-SIDE_M = 100.0
+from toy_flights import NORTH_M, SIDE_M, WEST_M, ZONE, frame, indexed_map, position, write_frame
 
 
 @pytest.fixture(scope="module")
 def map_atlas(grid_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
-    folder = tmp_path_factory.mktemp("maps")
-    return index_maps([write_map(folder)], grid_run, folder / "atlas", scales_m=[SIDE_M]).atlas
+    return indexed_map(grid_run, tmp_path_factory.mktemp("maps"))
 
 
 # --- looks

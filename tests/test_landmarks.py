@@ -27,17 +27,26 @@ from geofix.locate import Near, locate, look_at_maps
 from geofix.models.runs import Run
 from geofix.photos import save_png
 from geofix.positions import Position, project
-from toy_flights import NORTH_M, WEST_M, ZONE, blotches, frame, position, write_frame, write_map
+from toy_flights import (
+    CAMERA,
+    NORTH_M,
+    SIDE_M,
+    WEST_M,
+    ZONE,
+    blotches,
+    frame,
+    indexed_map,
+    position,
+    write_frame,
+    write_map,
+)
 
 pytest.importorskip("cv2", reason="the verify extra is not installed")
-SIDE_M = 100.0
-CAMERA = Camera(100.0, 73.74)  # 150 m wide
 
 
 @pytest.fixture(scope="module")
 def map_atlas(grid_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
-    folder = tmp_path_factory.mktemp("maps")
-    return index_maps([write_map(folder)], grid_run, folder / "atlas", scales_m=[SIDE_M]).atlas
+    return indexed_map(grid_run, tmp_path_factory.mktemp("maps"))
 
 
 @pytest.fixture
@@ -120,6 +129,15 @@ def test_few_chunks_stay_in_memory(aerial: AerialMap, monkeypatch: pytest.Monkey
     for column in range(4):
         one.chunk((column, 0))
     assert list(one._chunks) == [(2, 0), (3, 0)]
+
+
+def test_what_was_seen_around_a_point_stays_in_memory(aerial: AerialMap, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = MapFeatures(aerial, 1.0)
+    point = np.array([WEST_M + 240.0, NORTH_M - 240.0])
+    first = one.around(point, 30.0)
+    monkeypatch.setattr(AerialMap, "read", lambda *_: pytest.fail("read again"))
+    assert np.array_equal(one.around(point, 30.0).points, first.points) and len(first)
+    assert len(one.around(point + 5000, 30.0)) == 0
 
 
 def test_ground_off_the_map_has_none(aerial: AerialMap) -> None:

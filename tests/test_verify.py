@@ -32,17 +32,14 @@ from geofix.locate import locate, locate_flight
 from geofix.models.runs import Run, load_run
 from geofix.photos import Photo, read_pixels
 from geofix.positions import Position, grid_convergence_deg
-from toy_flights import NORTH_M, WEST_M, ZONE, frame, position, write_frame, write_map
+from toy_flights import CAMERA, NORTH_M, SIDE_M, WEST_M, ZONE, frame, indexed_map, position, write_frame, write_map
 
 pytest.importorskip("cv2", reason="the verify extra is not installed")
-SIDE_M = 100.0
-CAMERA = Camera(100.0, 73.74)  # 150 m wide
 
 
 @pytest.fixture(scope="module")
 def map_atlas(grid_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Atlas:
-    folder = tmp_path_factory.mktemp("maps")
-    return index_maps([write_map(folder)], grid_run, folder / "atlas", scales_m=[SIDE_M]).atlas
+    return indexed_map(grid_run, tmp_path_factory.mktemp("maps"))
 
 
 def spot(column: float, row: float, heading_deg: float) -> Spot:

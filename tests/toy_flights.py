@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from geofix.atlas.store import Atlas
+from geofix.frames.looks import Camera
+from geofix.index_maps import index_maps
+from geofix.models.runs import Run
 from geofix.photos import save_jpeg, save_png, with_gps
 from geofix.positions import Position, unproject, utm_wkt
 
 WEST_M, NORTH_M, SIDE_PX = 458_000.0, 6_650_000.0, 480  # of zone 33, one metre a pixel
 ZONE = 33
+SIDE_M = 100.0  # of the tiles
+CAMERA = Camera(100.0, 73.74)  # its frames are 150 m wide
 
 
 def blotches(seed: int = 0) -> np.ndarray:
@@ -56,3 +62,8 @@ def write_frame(path: Path, column: float, row: float, heading_deg: float, seed:
     pixels = frame(column, row, heading_deg, size, size, seed)
     path.write_bytes(with_gps(save_jpeg(pixels, 95), position(column, row)))
     return path
+
+
+def indexed_map(run: Run, folder: Path) -> Atlas:
+    """An atlas of the map, at one scale."""
+    return index_maps([write_map(folder)], run, folder / "atlas", scales_m=[SIDE_M]).atlas

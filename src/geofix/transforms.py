@@ -68,7 +68,7 @@ def views(pixels: Pixels, size: tuple[int, int], method: Method = "hard_resize")
     if method == "central_crop":
         return [_centre(_covering(pixels, size), size)]
     shorter = _covering(pixels, (min(size), min(size)))
-    return [shorter] if method == "single_query" else _five(shorter, min(size))
+    return [shorter] if method == "single_query" else _five(shorter, (min(size), min(size)))
 
 
 def five_windows(pixels: Pixels, size: tuple[int, int]) -> list[ResizedPixels]:
@@ -77,12 +77,7 @@ def five_windows(pixels: Pixels, size: tuple[int, int]) -> list[ResizedPixels]:
     """
     rows, columns = size
     larger = _covering(pixels, (round(rows * 8 / 7), round(columns * 8 / 7)))
-    corners = [
-        larger[top, left]
-        for top in (slice(rows), slice(-rows, None))
-        for left in (slice(columns), slice(-columns, None))
-    ]
-    return [*corners, _centre(larger, size)]
+    return _five(larger, size)
 
 
 def stacked(pixels: list[Pixels]) -> PixelBatch:
@@ -115,6 +110,8 @@ def _centre(pixels: Pixels, size: tuple[int, int]) -> ResizedPixels:
     return pixels[top : top + size[0], left : left + size[1]]
 
 
-def _five(pixels: Pixels, side: int) -> list[ResizedPixels]:
-    corners = [pixels[:side, :side], pixels[:side, -side:], pixels[-side:, :side], pixels[-side:, -side:]]
-    return [*corners, _centre(pixels, (side, side))]
+def _five(pixels: Pixels, size: tuple[int, int]) -> list[ResizedPixels]:
+    """The four corners and the middle."""
+    rows, columns = size
+    corners = [pixels[:rows, :columns], pixels[:rows, -columns:], pixels[-rows:, :columns], pixels[-rows:, -columns:]]
+    return [*corners, _centre(pixels, size)]

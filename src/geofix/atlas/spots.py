@@ -133,25 +133,27 @@ def spot_near(
     close = apart_m <= _LINK * sides_m
     turned = np.abs((found.headings_deg - heading_deg + 180) % 360 - 180)
     members, elsewhere = np.flatnonzero(close & (turned <= _SAME_HEADING_DEG)), np.flatnonzero(~close)
-    weights = found.weights()
-    last = float(found.distances[-1])
-    inside = float(found.distances[members].min()) if len(members) else last
-    outside = float(found.distances[elsewhere].min()) if len(elsewhere) else last
+    share, lead, distance = _said(found, found.weights(), members, elsewhere)
     return Spot(
         position=position,
         heading_deg=heading_deg,
         members=members,
-        share=float(weights[members].sum() / weights.sum()),
-        lead=_lead(inside, outside),
-        distance=inside,
+        share=share,
+        lead=lead,
+        distance=distance,
         zone=zone,
         spread_m=float(apart_m[members].max(initial=sides_m.min())),
     )
 
 
-def _lead(inside: float, outside: float) -> float:
-    """How much nearer in descriptor space the best tile of a place is than the best elsewhere."""
-    return (outside - inside) / max(inside, outside, 1e-12)
+def _said(found: Found, weights: np.ndarray, members: np.ndarray, elsewhere: np.ndarray) -> tuple[float, float, float]:
+    """Share, lead and distance of the found tiles that lie at a place; where there are none at it or elsewhere, the
+    last tile's distance stands for theirs.
+    """
+    last = found.distances[-1]
+    inside, outside = (float(found.distances[some].min() if len(some) else last) for some in (members, elsewhere))
+    share = float(weights[members].sum() / weights.sum())
+    return share, (outside - inside) / max(inside, outside, 1e-12), inside
 
 
 def _spot(
@@ -169,15 +171,14 @@ def _spot(
     centre = np.average(points[members], axis=0, weights=pull)
     lat, lon = (float(part) for part in unproject(centre[None, :], zone)[0])
     spot = Position(lat, float(np.clip(lon, -180, 180)))  # on the date line the last bit may fall outside
-    inside = float(found.distances[members].min())
-    outside = float(found.distances[elsewhere].min()) if len(elsewhere) else float(found.distances[-1])
+    share, lead, distance = _said(found, weights, members, elsewhere)
     return Spot(
         position=spot,
         heading_deg=mean_heading_deg(found.headings_deg[members], weights[members]),
         members=members,
-        share=float(weights[members].sum() / weights.sum()),
-        lead=_lead(inside, outside),
-        distance=inside,
+        share=share,
+        lead=lead,
+        distance=distance,
         zone=zone,
         spread_m=weighted_quantile(metres_from(spot, places[members]), weights[members], 0.9),
     )

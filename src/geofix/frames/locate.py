@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -133,17 +133,25 @@ class Searched:
         if self.verifier is None:
             return Place.at_spot(self.spot(found), found, float(self.tiles.sides_m.min()))
         frame = FrameFeatures(pixels)
-        pointed, by_tiles = self._landmarked(self.verifier, frame, found, without), self._hinted(pixels, found)
-        rounds = [pointed[:SURELY], pointed[SURELY:]]
-        rounds += [by_tiles[first : first + PLACES] for first in range(0, len(by_tiles), PLACES)]
+        pointed = self._landmarked(self.verifier, frame, found, without)
+        hints: list[Hint] = []
         seen: list[Seen] = []
-        for hints in rounds:
-            seen += seen_at(self.verifier, frame, hints)
+        for some in self._rounds(pointed, pixels, found):
+            hints += some
+            seen += seen_at(self.verifier, frame, some)
             if any(one.support >= ENOUGH for one in seen):
                 break
         # Where the map speaks for no place, it is the one that most tiles speak for.
         best = best_of(seen, likeliest=len(pointed))
-        return Place.verified([*pointed, *by_tiles][best].spot, seen[best], found)
+        return Place.verified(hints[best].spot, seen[best], found)
+
+    def _rounds(self, pointed: list[Hint], pixels: Pixels, found: Found) -> Iterator[list[Hint]]:
+        """What to look at closely, in turn; the places that tiles point to are worked out where it comes to them."""
+        yield pointed[:SURELY]
+        yield pointed[SURELY:]
+        by_tiles = self._hinted(pixels, found)
+        for first in range(0, len(by_tiles), PLACES):
+            yield by_tiles[first : first + PLACES]
 
     def _hinted(self, pixels: Pixels, found: Found) -> list[Hint]:
         """The places that tiles point to; of a spot's tiles the first is the most alike."""
