@@ -54,6 +54,17 @@ def pooled(values: list[float]) -> list[float]:
     return [value for value, count in blocks for _ in range(int(count))]
 
 
+def test_a_radius_widened_by_the_errors_of_the_truth_itself() -> None:
+    """Two independent errors that are normal in either direction add up in squares, and so do their 90 % circles."""
+    rng = np.random.default_rng(0)
+    ours, maps = rng.normal(0, 3.0, (400_000, 2)), rng.normal(0, 4.0, (400_000, 2))
+    radii = [float(np.quantile(np.hypot(*error.T), 0.9)) for error in (ours, maps, ours + maps)]
+    before = learned()
+    after = Calibration.from_dict({**before.to_dict(), "radius_m": [radii[0]] * len(before.knots)}).widened(radii[1])
+    assert after.radius_m == pytest.approx([radii[2]] * len(before.knots), rel=0.01)
+    assert before.widened(0.0) == before
+
+
 @pytest.mark.parametrize("count", [40, 41, 200, 333, 1000])
 def test_local_radii_against_a_naive_loop(count: int) -> None:
     rng = np.random.default_rng(count)

@@ -58,6 +58,36 @@ def test_levels_and_distances(tmp_path: Path, capsys: Captured) -> None:
     assert "There is no distance 'flat'; did you mean" in refused(capsys, "evaluate", path, "--distance", "flat")
 
 
+OSV5M = (
+    "id,latitude,longitude,unique_country,creator_id,pred_lat,pred_lon\n"
+    "1,48.85,2.35,FR,u,48.86,2.35\n"
+    "2,43.73,7.42,FR,u,43.73,7.42\n"  # in Monaco by the polygons
+    "3,41.9,12.45,VA,v,41.9,12.48\n"  # in Italy by the polygons
+    "4,52.52,13.4,nan,v,52.52,13.4\n"  # of no country, so not asked for one
+)
+
+
+def test_as_osv5m_scores(tmp_path: Path, capsys: Captured) -> None:
+    path = table(tmp_path, OSV5M)
+    status, out, _ = called(capsys, "evaluate", path)
+    assert status == 0 and "country (territory): 100.0 [100, 100] of 4 photos in 4 countries" in out
+    status, out, _ = called(capsys, "evaluate", path, "--osv5m", "--json", tmp_path / "scores.json")
+    assert status == 0 and "country (territory, truth by the column unique_country): 33.3 [" in out
+    assert "of 3 photos in 2 countries" in out and "distances: sphere of 6371 km, radii not included" in out
+    made = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert (made["true_country"], made["protocol"]["radii_included"]) == ("table", False)
+    assert made["answerable"] == 3 and made["top1"] == pytest.approx(1 / 3)
+    truth = table(tmp_path, OSV5M, "truth.csv")
+    said = table(tmp_path, "id,lat,lon\n3,41.9025,12.4533\n", "answers.csv")
+    status, out, _ = called(capsys, "evaluate", said, "--truth", truth, "--osv5m")
+    assert status == 0 and "truth by the column unique_country): 100.0" in out
+    assert "said.csv has no column of true countries; --osv5m takes them from unique" in refused(
+        capsys, "evaluate", table(tmp_path), "--osv5m"
+    )
+    path = table(tmp_path, OSV5M.replace(",VA,", ",VAT,"))
+    assert "VAT" in refused(capsys, "evaluate", path, "--osv5m")
+
+
 def test_json(tmp_path: Path, capsys: Captured) -> None:
     path = table(tmp_path)
     status, out, _ = called(capsys, "evaluate", path, "--json", tmp_path / "scores.json")
@@ -110,7 +140,7 @@ def test_flags_that_do_not_go_with_it(tmp_path: Path, capsys: Captured) -> None:
     ):  # fmt: skip
         said = refused(capsys, "evaluate", path, flag, *value)
         assert f"{flag} is not for a table of predicted coordinates; leave it out." in said
-    for flag, *value in (("--truth", path), ("--distance", "geodesic"), ("--radians",)):
+    for flag, *value in (("--truth", path), ("--distance", "geodesic"), ("--radians",), ("--osv5m",)):
         assert f"{flag} is not for a run; leave it out." in refused(capsys, "evaluate", "run", flag, *value)
     said = refused(capsys, "evaluate", "run", "--level", "territory")
     assert "--level is about countries, which this run does not name; leave it out." in said

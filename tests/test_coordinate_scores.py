@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from geofix.coordinate_scores import score_coordinates
-from geofix.coordinates import RADII_KM, errors_km
+from geofix.coordinates import RADII_KM, errors_km, within_km
 from geofix.errors import DataError, UsageError
 from geofix.positions import Position, geodesic_m
 
@@ -63,6 +63,24 @@ def test_countries_at_both_levels() -> None:
     assert sovereign is not None
     assert (sovereign.countries, sovereign.right.all_rows.value) == (3, pytest.approx(3 / 7))
     assert sovereign.right_but_far == 1  # Paris for Cayenne
+
+
+def test_radii_and_countries_as_osv5m_has_them() -> None:
+    """Errors of exactly a radius are outside; who has no country is not asked; codes go to the level asked for."""
+    north = math.degrees(1.0 / 6371.0)
+    radius = float(errors_km(rows_of((0.0, 10.0)), rows_of((north, 10.0)))[0])
+    truth, said = rows_of(PARIS, PARIS, CAYENNE, BERLIN), rows_of(PARIS, CAYENNE, PARIS, BERLIN)
+    scores = score_coordinates(truth, said, own(4), true_countries=["fr", "GF", "FR", ""], inclusive=False)
+    country = scores.country
+    assert country is not None and (country.source, country.rows) == ("table", 3)
+    assert country.right.all_rows.value == 1.0  # not what the polygons say of the truth
+    beside = score_coordinates(truth, said, own(4), true_countries=["GF"] * 4, level="sovereign").country
+    assert beside is not None and beside.right.all_rows.value == 0.75
+    assert (
+        within_km(np.array([radius]), radius).all() and not within_km(np.array([radius]), radius, inclusive=False).any()
+    )
+    with pytest.raises(DataError, match="4 true positions and 1 true countries; one a row is expected"):
+        score_coordinates(truth, said, own(4), true_countries=["FR"])
 
 
 def test_intervals_resample_clusters() -> None:

@@ -176,6 +176,7 @@ def test_an_atlas_of_tiles_is_looked_after(capsys: Captured, indexed: Path, tmp_
     status, out, _ = called(capsys, "atlas", "info", indexed)
     assert status == 0 and "tiles: 289" in out and "scales: 100 m" in out and "attribution: none given" in out
     assert f"maps: {tmp_path / 'maps' / 'ortho.png'}" in out
+    assert "maps are off by: 5 m at most, 9 times in 10" in out
     status, out, _ = called(capsys, "atlas", "verify", indexed, "--files")
     assert status == 0 and out == f"{indexed}: 289 tiles, whole\n"
     status, out, _ = called(capsys, "atlas", "remove", indexed, tmp_path / "maps" / "ortho.png")
@@ -194,6 +195,12 @@ def test_tiles_of_missing_maps_are_removed(capsys: Captured, indexed: Path, tmp_
         ("index {map} {photo} --encoder E --atlas A", "{map} is a map and {photo} is none; index photos and maps into"),
         ("index {map} --encoder E --atlas A --csv t.csv", "--csv is for photos; leave it out."),
         ("index {photo} --encoder E --atlas A --scales 60", "--scales is for maps; leave it out."),
+        ("index {photo} --encoder E --atlas A --map-accuracy 1", "--map-accuracy is for maps; leave it out."),
+        (
+            "index {map} --encoder {run} --atlas A --map-accuracy -1",
+            "The maps' accuracy is -1 m; metres, 0 or more, are",
+        ),
+        ("locate v.mp4 --atlas A", "v.mp4 is a video; add --track to follow it over a map, frame by frame."),
         ("index {map} --encoder {run} --atlas A --scales wide", "The scales are 'wide'; metres are expected, as in"),
         ("index {map} --encoder {run} --atlas A --overlap 2", "Tiles cannot overlap by 2 of their side; 0 to 0.95"),
         ("locate {photo} --atlas A --altitude 100", "needs both --altitude and --fov; add the other one."),

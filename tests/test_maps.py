@@ -230,10 +230,10 @@ def test_a_map_says_what_it_is(tmp_path: Path) -> None:
     path, *_ = made("utm", tmp_path)
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(path, "r+") as file:
-        file.update_tags(TIFFTAG_COPYRIGHT="Survey of the town")
+        file.update_tags(TIFFTAG_COPYRIGHT="Survey of the town", CE90_M="2.5")
     aerial = open_map(path)
     assert (aerial.name, aerial.path, aerial.crs, aerial.plane) == ("map.tif", path, "EPSG:32633", "EPSG:32633")
-    assert aerial.attribution == "Survey of the town"
+    assert (aerial.attribution, aerial.ce90_m) == ("Survey of the town", 2.5)
     assert aerial.metres_per_pixel == pytest.approx(0.5)
     assert aerial.extent == pytest.approx((458_000, 6_649_880, 458_120, 6_650_000))
     to = Transformer.from_crs(32633, 4326, always_xy=True)
@@ -598,10 +598,10 @@ def test_mbtiles_say_whose_they_are_and_where_they_end(tmp_path: Path) -> None:
     (west, north), (east, south) = to.transform(x + 100 * a, y + 60 * e), to.transform(x + 400 * a, y + 460 * e)
     said = {
         "format": "png", "attribution": "&copy; <a href='https://example.org'>Town</a>", "minzoom": "18",
-        "maxzoom": "18", "bounds": f"{west:.9f},{south:.9f},{east:.9f},{north:.9f}",
+        "maxzoom": "18", "ce90_m": "8.5", "bounds": f"{west:.9f},{south:.9f},{east:.9f},{north:.9f}",
     }  # fmt: skip
     aerial = open_map(write_mbtiles(tmp_path / "map.mbtiles", said))
-    assert aerial.attribution == "&copy; Town"
+    assert (aerial.attribution, aerial.ce90_m) == ("&copy; Town", 8.5)
     assert (aerial.sheets[0].width, aerial.sheets[0].height) == (300, 400)
     assert aerial.bounds == pytest.approx((south, west, north, east), abs=1e-6)
     for tile in tiles(aerial, size_px=64, scales_m=[40.0], least_valid=1.0):
@@ -616,10 +616,11 @@ def test_rows_count_as_the_metadata_say(tmp_path: Path) -> None:
     assert from_north.bounds == from_south.bounds
     root = write_folder(tmp_path / "map", tms=True)
     (root / "metadata.json").write_text(
-        json.dumps({"scheme": "tms", "attribution": "Town", "bounds": [14, 59, 15, 61]})
+        json.dumps({"scheme": "tms", "attribution": "Town", "ce90_m": 3, "bounds": [14, 59, 15, 61]})
     )
     folder = open_map(root)
     assert folder.bounds == pytest.approx(from_north.bounds) and folder.attribution == "Town"
+    assert (folder.ce90_m, from_south.ce90_m) == (3.0, None)
 
 
 # Maps that cannot be used
@@ -631,6 +632,8 @@ def test_rows_count_as_the_metadata_say(tmp_path: Path) -> None:
         ({"format": "pbf"}, None, "holds vector tiles .pbf., drawings without pixels; tiles of png, jpg or webp"),
         ({}, {(3, 1, 1): b"\x1f\x8b\x08\x00"}, "holds vector tiles"),
         ({"format": "tiff"}, None, "holds tiles of the format 'tiff'; png, jpg or webp was expected"),
+        ({"format": "png", "ce90_m": "-1"}, None, "says that its ce90_m is '-1'; metres, 0 or more, are expected"),
+        ({"format": "png", "ce90_m": "good"}, None, "says that its ce90_m is 'good'; metres, 0 or more, are expected"),
         ({"format": "png"}, {}, "holds no tiles; make it again"),
         (
             {"format": "png"},

@@ -369,8 +369,19 @@ def test_an_encoder_may_bring_both_calibrations(grid_run: Run, learned: Calibrat
     shutil.copytree(grid_run.folder, tmp_path / "run")
     (tmp_path / "run" / VERIFIED_FRAMES).write_text(json.dumps(learned.to_dict()), encoding="utf-8")
     run = load_run(tmp_path / "run")
-    atlas = index_maps([write_map(tmp_path)], run, tmp_path / "atlas", scales_m=[SIDE_M]).atlas
-    assert atlas.calibration_of(verified=True) == learned and atlas.calibration is None
+    path = write_map(tmp_path)
+
+    def brought(ce90_m: float | None) -> Calibration | None:
+        return index_maps([path], run, tmp_path / "atlas", scales_m=[SIDE_M], ce90_m=ce90_m).atlas.calibration_of(True)
+
+    assert brought(0.0) == learned
+    assert brought(None) == learned.widened(5.0)  # this map says nothing of its accuracy
+    assert brought(3.0) == learned.widened(3.0)
+    atlas = Atlas.open(tmp_path / "atlas")
+    assert atlas.calibration is None and atlas.ce90_m == 3
+    own = replace(learned, source="frames of mine")
+    atlas.set_calibration(own, verified=True)
+    assert brought(8.0) == own  # what was learned on the atlas itself knows what its maps are off by
 
 
 # --- commands
@@ -386,7 +397,7 @@ def test_the_commands(
     assert "\ncalibration: none" in out and "\ncalibration with --verify: on 42 of frames" in out
     status, out, _ = called(capsys, "locate", frames[0].path, "--atlas", map_atlas.folder, "--json", *seen_by)
     [fix] = [json.loads(line) for line in out.splitlines()]
-    assert status == 0 and fix["calibrated"] and fix["radius_m"] == 5
+    assert status == 0 and fix["calibrated"] and 0 < fix["radius_m"] < 1  # as learned here
     status, out, _ = called(
         capsys, "locate", frames[0].path, "--atlas", map_atlas.folder, "--track", "--json", *seen_by
     )

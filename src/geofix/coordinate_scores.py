@@ -12,7 +12,7 @@ import numpy as np
 from geofix import metrics
 from geofix.coordinates import RADII_KM, Earth, errors_km, geoscores, median_km, within_km
 from geofix.errors import DataError
-from geofix.geography.codes import TERRITORY
+from geofix.geography.codes import TERRITORY, at_level
 from geofix.geography.countries import NEAREST_KM, countries_at
 from geofix.priors import Lift, Prior
 from geofix.shapes import Kilometres, Labels, LatLons, RowHits
@@ -42,11 +42,13 @@ class Means:
 class CountryScores:
     """How often the country of the prediction is that of the truth, over the rows whose truth lies in one (`rows`).
 
-    `prior` is the set's own: what always naming its most frequent country scores (`lift` is over that), and
-    `prior_top5` what its five most frequent ones would as five answers. `countries` is how many there are in truth.
+    `source` says where the true country is from: the polygons, or the table. `prior` is the set's own: what always
+    naming its most frequent country scores (`lift` is over that), and `prior_top5` what its five most frequent ones
+    would as five answers. `countries` is how many there are in truth.
     """
 
     level: str
+    source: str
     rows: int
     countries: int
     right: Means
@@ -107,11 +109,15 @@ def score_coordinates(
     *,
     level: str = TERRITORY,
     earth: Earth = "sphere",
+    true_countries: Sequence[str] | None = None,
+    inclusive: bool = True,
     protocol: Mapping[str, Any] | None = None,
 ) -> CoordinateScores:
     """Scores of n predictions, degrees; NaN rows are photos without an answer. Rows of one cluster are not independent.
 
-    Raises DataError for no rows and for rows that are no points, and UsageError for an unknown level.
+    `true_countries` (n), codes or "" for none, are the true ones instead of those of the polygons, and without
+    `inclusive` an error must be below a radius to be within it: OSV-5M's code has both. Raises DataError for no rows,
+    for rows that are no points and for codes that are none, and UsageError for an unknown level.
     """
     if not len(truth) or len(predicted) != len(truth) or len(clusters) != len(truth):
         raise DataError(
@@ -120,10 +126,11 @@ def score_coordinates(
         )
     said = ~np.isnan(predicted).any(axis=1)
     errors = errors_km(truth, predicted, earth)
-    true_codes = countries_at(truth, level).codes
+    source = "polygons" if true_countries is None else "table"
+    true_codes = countries_at(truth, level).codes if true_countries is None else _coded(true_countries, truth, level)
     codes = np.full(len(truth), "", dtype="<U2")
     codes[said] = countries_at(predicted[said], level).codes
-    measures = _measures(errors, said, true_codes, codes)
+    measures = _measures(errors, said, true_codes, codes, inclusive)
     values = _means(measures, clusters)
     return CoordinateScores(
         earth=earth,
@@ -132,20 +139,29 @@ def score_coordinates(
         geoscore=Means(values["score"], values["score, answered"]),
         median_km=median_km(errors),
         answered_median_km=median_km(errors[said]),
-        country=_country(level, errors, true_codes, codes, values) if (true_codes != "").any() else None,
+        country=_country(level, source, errors, true_codes, codes, values) if (true_codes != "").any() else None,
         answered=int(said.sum()),
         clusters=len(set(clusters)),
-        protocol=protocol or {},
+        protocol={**({} if inclusive else {"radii_included": False}), **(protocol or {})},
     )
 
 
-def _measures(errors: Kilometres, said: RowHits, truth: Labels, codes: Labels) -> dict[str, _Ratio]:
+def _coded(countries: Sequence[str], truth: LatLons, level: str) -> Labels:
+    """Codes of a table at a level."""
+    if len(countries) != len(truth):
+        raise DataError(
+            f"There are {len(truth)} true positions and {len(countries)} true countries; one a row is expected."
+        )
+    return np.array([at_level(code.upper(), level) if code else "" for code in countries], dtype="<U2")
+
+
+def _measures(errors: Kilometres, said: RowHits, truth: Labels, codes: Labels, inclusive: bool) -> dict[str, _Ratio]:
     """What is averaged, and over which rows."""
     every, known = np.ones(len(errors), dtype=bool), truth != ""
     right = known & (truth == codes)
     measures: dict[str, _Ratio] = {}
     for name, values, rows in [
-        *((f"{radius:g} km", within_km(errors, radius), every) for radius in RADII_KM),
+        *((f"{radius:g} km", within_km(errors, radius, inclusive=inclusive), every) for radius in RADII_KM),
         ("score", geoscores(errors), every),
         ("country", right, known),
     ]:
@@ -168,7 +184,9 @@ def _means(measures: Mapping[str, _Ratio], clusters: Sequence[str]) -> dict[str,
     }
 
 
-def _country(level: str, errors: Kilometres, truth: Labels, codes: Labels, values: Mapping[str, Mean]) -> CountryScores:
+def _country(
+    level: str, source: str, errors: Kilometres, truth: Labels, codes: Labels, values: Mapping[str, Mean]
+) -> CountryScores:
     known = truth != ""
     right = known & (truth == codes)
     near = within_km(errors, COUNTRY_KM)
@@ -176,6 +194,7 @@ def _country(level: str, errors: Kilometres, truth: Labels, codes: Labels, value
     shares = [float(prior.hits(truth[known], n).mean()) for n in (1, 5)]
     return CountryScores(
         level=level,
+        source=source,
         rows=int(known.sum()),
         countries=len(np.unique(truth[known])),
         right=Means(values["country"], values["country, answered"]),
@@ -190,6 +209,7 @@ def _country(level: str, errors: Kilometres, truth: Labels, codes: Labels, value
 def _country_dict(country: CountryScores) -> dict[str, Any]:
     return {
         "level": country.level,
+        "true_country": country.source,
         **_mean_dict("top1", country.right),
         "priors": [
             {

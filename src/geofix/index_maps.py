@@ -14,7 +14,7 @@ from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.grid import MapTile, Tiling, read_tile, tiles
 from geofix.data.maps.open import open_map
 from geofix.encode import Inference, Progress, encode_views
-from geofix.errors import DataError, GeofixError, PhotoError, WeightsError
+from geofix.errors import DataError, GeofixError, PhotoError, UsageError, WeightsError
 from geofix.files import absolute, is_file
 from geofix.models.runs import Run
 from geofix.photos import Photo
@@ -30,6 +30,7 @@ OVERLAP = 0.75
 FRAMES, VERIFIED_FRAMES = "frames.json", "frames-verified.json"
 SCALES, SCALE_STEP = 3, 1.5  # by default: how many, and from one to the next
 MOST_AT_FIRST = 60_000  # tiles at the smallest scale, where none are named
+UNKNOWN_CE90_M = 5.0  # of maps that say nothing: satellite pictures and web maps lie some metres off
 COMMIT_TILES = 256  # tiles between two commits: what a kill can cost
 
 
@@ -55,17 +56,22 @@ def index_maps(
     scales_m: Sequence[float] | None = None,
     overlap: float = OVERLAP,
     crs: str | None = None,
+    ce90_m: float | None = None,
     precision: Precision | None = None,
     progress: Progress | None = None,
 ) -> Tiled:
     """Put the tiles of maps into the atlas at `atlas_folder`, made if it is not there yet.
 
     `scales_m` are the tiles' sides on the ground, by default `own_scales`, and `overlap` is what neighbours share at
-    least, see `maps.grid`; `crs` is for files that name no system. Tiles already in the atlas whose map has not changed
-    are left alone, so that the same command continues a killed one; tiles of a map that it no longer has, or that was
-    cut otherwise, go. An encoder that brings a calibration (`frames_calibration`) gives it to the atlas.
-    Raises DataError where no map can be used.
+    least, see `maps.grid`; `crs` is for files that name no system. `ce90_m` is how far nine in ten points of the maps
+    lie from where they are at most; by default what they say themselves, or UNKNOWN_CE90_M. Tiles already in the atlas
+    whose map has not changed are left alone, so that the same command continues a killed one; tiles of a map that it no
+    longer has, or that was cut otherwise, go. An encoder that brings a calibration (`frames_calibration`) gives it to
+    the atlas, with what the maps are off by. Raises UsageError for a `ce90_m` that is no length, and DataError where no
+    map can be used.
     """
+    if ce90_m is not None and not 0 <= ce90_m < math.inf:
+        raise UsageError(f"The maps' accuracy is {ce90_m:g} m; metres, 0 or more, are expected.")
     rows, columns = run.encoder.preprocess.size
     size_px = max(rows, columns)
     plans: list[tuple[AerialMap, Tiling]] = []
@@ -82,7 +88,9 @@ def index_maps(
     if not plans:
         raise DataError(f"None of the {len(sources)} maps can be used. The first: {errors[0]}")
     atlas = Atlas.open_or_create(atlas_folder, run, "tiles")
-    atlas.note_maps({str(aerial.path): crs for aerial, _ in plans})
+    said = {str(aerial.path): aerial.ce90_m if ce90_m is None else ce90_m for aerial, _ in plans}
+    near_m = {path: UNKNOWN_CE90_M if one is None else one for path, one in said.items()}
+    atlas.note_maps({str(aerial.path): crs for aerial, _ in plans}, near_m)
     known = atlas.hashes()
     wanted = {tile_path(aerial.path, tile.name): (aerial, tile) for aerial, tiling in plans for tile in tiling.tiles}
     fresh = [path for path, (aerial, _) in wanted.items() if known.get(path) != aerial.fingerprint]
@@ -115,8 +123,7 @@ def index_maps(
     if added or gone:
         atlas.compact(keep_history=True)
     for verified in (False, True):
-        if atlas.calibration_of(verified) is None:
-            atlas.set_calibration(frames_calibration(run, verified), verified=verified)
+        _take_over(frames_calibration(run, verified), atlas, verified)
     empty = sum(tiling.skipped for _, tiling in plans)
     return Tiled(atlas, added, len(wanted) - len(fresh), len(gone), empty, tuple(errors))
 
@@ -146,6 +153,16 @@ def frames_calibration(run: Run, verified: bool = False) -> Calibration | None:
         return Calibration.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except ValueError as error:
         raise WeightsError(f"{file} is damaged ({error}); copy the run again, or leave the file out.") from error
+
+
+def _take_over(brought: Calibration | None, atlas: Atlas, verified: bool) -> None:
+    """What an encoder brings goes into the atlas, where nothing was learned on the atlas itself.
+
+    It was learned on maps that lie exactly where they say, so what these maps are off by is added.
+    """
+    kept = atlas.calibration_of(verified)
+    if kept is None or (brought is not None and kept.source == brought.source):
+        atlas.set_calibration(brought and brought.widened(atlas.ce90_m or 0.0), verified=verified)
 
 
 def _entry(path: str, aerial: AerialMap, tile: MapTile) -> Entry:

@@ -9,7 +9,7 @@ other cameras, seasons or light it may promise too much.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,10 @@ class Calibration:
     def radius(self, confidence: float) -> float:
         """The radius in metres that holds the truth 9 times in 10 at that confidence."""
         return float(np.interp(confidence, self.knots, self.radius_m))
+
+    def widened(self, by_m: float) -> Calibration:
+        """The same where the truth itself is known to `by_m` only, 9 times in 10: both errors, taken as independent."""
+        return replace(self, radius_m=tuple(math.hypot(radius_m, by_m) for radius_m in self.radius_m))
 
     def to_dict(self) -> dict[str, Any]:
         """As stored in atlas.json."""

@@ -245,11 +245,20 @@ class Atlas:
             if one not in kept:
                 shutil.rmtree(one, ignore_errors=True)
 
-    def note_maps(self, crs_said: Mapping[str, str | None]) -> None:
-        """Remember for the files of maps which system was said to be theirs, if any was."""
+    def note_maps(self, crs_said: Mapping[str, str | None], ce90_m: Mapping[str, float]) -> None:
+        """Remember for the files of maps which system was said to be theirs, if any was, and how near they lie."""
         said = {**self.manifest.get("maps", {}), **crs_said}
-        if said != self.manifest.get("maps"):
-            self._note(maps=said)
+        near = {**self.manifest.get("ce90_m", {}), **ce90_m}
+        if said != self.manifest.get("maps") or near != self.manifest.get("ce90_m"):
+            self._note(maps=said, ce90_m=near)
+
+    @property
+    def ce90_m(self) -> float | None:
+        """How far nine in ten points of the maps whose tiles lie here are from the truth at most: the worst of them."""
+        near = self.manifest.get("ce90_m", {})
+        return max(
+            (near[file] for file in {str(self.file_of(path)) for path in self.known()} & near.keys()), default=None
+        )
 
     @property
     def length(self) -> int:

@@ -28,6 +28,7 @@ def evaluate_coordinates(
     level: str | None,
     distance: str,
     radians: bool,
+    osv5m: bool,
     json_file: Path | None,
 ) -> None:
     """Score a table and say what came out. Raises UsageError for more than one."""
@@ -42,12 +43,19 @@ def evaluate_coordinates(
     earth, asked = check_earth(distance), level or TERRITORY
     check_level(asked)
     answers = read_answers(predictions, truth, radians=radians)
+    if osv5m and answers.country_column is None:
+        raise DataError(
+            f"{truth or predictions} has no column of true countries; --osv5m takes them from unique_country or "
+            "country."
+        )
     scores = score_coordinates(
         answers.truth,
         answers.predicted,
         answers.clusters,
         level=asked,
         earth=earth,
+        true_countries=answers.countries if osv5m else None,
+        inclusive=not osv5m,
         protocol=_protocol(predictions, truth, answers, radians),
     )
     if str(json_file) != "-":
@@ -76,7 +84,8 @@ def shown(scores: CoordinateScores, answers: Answers) -> str:
     if scores.country is None:
         parts.append("no true position lies in a country")
     else:
-        parts += _country_lines(scores.country, scores.answered < scores.queries)
+        column = answers.country_column if scores.country.source == "table" else None
+        parts += _country_lines(scores.country, scores.answered < scores.queries, column)
     return "\n".join([*parts, *_notes(scores, answers)])
 
 
@@ -90,11 +99,12 @@ def _km(distance_km: float) -> str:
     return f"{distance_km:.1f}" if distance_km < 100 else f"{distance_km:.0f}"
 
 
-def _country_lines(country: CountryScores, abstains: bool) -> list[str]:
+def _country_lines(country: CountryScores, abstains: bool, column: str | None) -> list[str]:
     prior, lift = country.prior, country.lift
+    level = f"{country.level}, truth by the column {column}" if column else country.level
     first = ", ".join(prior.classes)
     return [
-        f"country ({country.level}): {_means(country.right, abstains)} of {country.rows} photos in {country.countries} "
+        f"country ({level}): {_means(country.right, abstains)} of {country.rows} photos in {country.countries} "
         "countries",
         f"prior of this set: always {prior.classes[0]} {100 * lift.prior:.1f}; the {len(prior.classes)} most frequent "
         f"({first}) {100 * country.prior_top5:.1f}; lift over the first {output.points(lift.lift, *lift.lift_ci95)} "
@@ -111,7 +121,8 @@ def _means(means: Means, abstains: bool) -> str:
 
 def _notes(scores: CoordinateScores, answers: Answers) -> list[str]:
     """What was left out, and what the intervals resample."""
-    notes = [f"distances: {'sphere of 6371 km' if scores.earth == 'sphere' else 'WGS84 ellipsoid'}, radii included"]
+    earth = "sphere of 6371 km" if scores.earth == "sphere" else "WGS84 ellipsoid"
+    notes = [f"distances: {earth}, radii {'' if scores.protocol.get('radii_included', True) else 'not '}included"]
     if scores.answered < scores.queries:
         bad = f", {answers.unusable} of them with a prediction that is no point" if answers.unusable else ""
         notes.append(f"not answered: {scores.queries - scores.answered} of {scores.queries} photos{bad}")

@@ -247,6 +247,9 @@ def _paths(named: list[Path], track: bool, closed: list[PhotoError]) -> list[Pat
     from geofix.photos import photo_paths
 
     if not track:
+        for path in named:
+            if _is_video(path):
+                raise UsageError(f"{path} is a video; add --track to follow it over a map, frame by frame.")
         return photo_paths(named, closed)
     return [path for one in named for path in ([one] if _is_video(one) else photo_paths([one], closed))]
 

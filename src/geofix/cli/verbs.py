@@ -223,6 +223,13 @@ def evaluate(
         ),
     ] = "sphere",
     radians: Annotated[bool, typer.Option("--radians", help="Predicted coordinates: they are in radians.")] = False,
+    osv5m: Annotated[
+        bool,
+        typer.Option(
+            "--osv5m",
+            help="Predicted coordinates: as OSV-5M's code scores; true countries from the table, radii not included.",
+        ),
+    ] = False,
 ) -> None:
     """Recall@1/5/10/20 of a run on a dataset, with 95 % intervals; or two runs compared, query by query; or shares
     within km and the country of predicted coordinates."""
@@ -236,9 +243,9 @@ def evaluate(
     }  # fmt: skip
     if any(is_table(run) for run in runs):
         refuse_other_flags(of_runs, "a table of predicted coordinates")
-        evaluate_coordinates(runs, truth, level, distance, radians, json_file)
+        evaluate_coordinates(runs, truth, level, distance, radians, osv5m, json_file)
         return
-    of_tables = {"--truth": truth, "--distance": distance != "sphere", "--radians": radians}
+    of_tables = {"--truth": truth, "--distance": distance != "sphere", "--radians": radians, "--osv5m": osv5m}
     refuse_other_flags(of_tables, "a run")
 
     import shutil
@@ -353,6 +360,14 @@ def index(
     ] = None,
     overlap: Annotated[float, typer.Option(help="Maps: what neighbouring tiles share, 0 to 0.95 of a side.")] = 0.75,
     crs: Annotated[str | None, typer.Option(help="Maps: the system of files that name none, as in EPSG:32633.")] = None,
+    map_accuracy: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Maps: how far nine in ten of their points lie off at most (CE90), metres; by default what they say "
+            "themselves, or 5.",
+        ),
+    ] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION)] = None,
 ) -> None:
     """Put geotagged photos, or maps from the air, into an atlas. What is already there is left alone; a killed run goes
@@ -364,9 +379,14 @@ def index(
 
     keep_freed_memory()
     # A TIFF without any georeference is a photo, unless it is asked to be a map.
-    asked_for = scales is not None or crs is not None
+    asked_for = any(given is not None for given in (scales, crs, map_accuracy))
     maps = [one for one in sources if is_map(one) or (asked_for and one.suffix.lower() in (".tif", ".tiff"))]
-    _check_kinds(sources, maps, {"--csv": csv, "--images": images}, {"--scales": scales, "--crs": crs})
+    _check_kinds(
+        sources,
+        maps,
+        {"--csv": csv, "--images": images},
+        {"--scales": scales, "--crs": crs, "--map-accuracy": map_accuracy},
+    )
     with output.progress("indexing") as progress:
         if maps:
             tiled = index_maps(
@@ -376,6 +396,7 @@ def index(
                 scales_m=None if scales is None else _metres(scales),
                 overlap=overlap,
                 crs=crs,
+                ce90_m=map_accuracy,
                 precision=precision_of(precision),
                 progress=progress,
             )

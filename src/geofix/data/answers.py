@@ -24,6 +24,7 @@ _SHRINKS = 3.0  # how many times smaller the median error must become
 class Answers:
     """What can be scored: rows (n, 2) in degrees with a usable truth; `predicted` is NaN for no answer.
 
+    `countries` are the true ones as a column of the table names them, "" for none; None of it is used but on request.
     `left_out` counts rows without a usable truth, `unusable` those whose prediction is no point: they have no answer.
     `without_truth` and `without_prediction` are the photos that only one of two tables has, `problems` a sentence for
     every input that could not be used.
@@ -34,6 +35,8 @@ class Answers:
     predicted: LatLons
     clusters: tuple[str, ...]
     cluster_column: str | None
+    countries: tuple[str, ...]
+    country_column: str | None
     left_out: int
     unusable: int
     without_truth: tuple[str, ...]
@@ -72,6 +75,8 @@ def read_answers(predictions: Path, truth: Path | None = None, *, radians: bool 
         np.where(good[:, None], said, np.nan)[usable],
         _clusters(table, usable),
         table.cluster_column,
+        tuple(code for code, kept in zip(table.countries, usable, strict=True) if kept),
+        table.country_column,
         left_out=int((~usable).sum()),
         unusable=int((usable & unusable).sum()),
         without_truth=joined.without_truth,

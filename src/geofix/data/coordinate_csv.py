@@ -28,6 +28,7 @@ _NAMES = (*ALIASES["path"], "query", "id", "key", "image_name", "img_name")
 # The photographer before the sequence: all sequences of one photographer tell of the same habits and journeys.
 _AUTHORS = (*ALIASES["author"], "creator_id", "creator_username", "photographer_id", "author_id", "user_nsid")
 _CLUSTERS = (*_AUTHORS, *ALIASES["sequence"])
+_COUNTRIES = ("unique_country", "true_country", "gt_country", "country", "country_code", "cc")
 _NOTHING = {"", "nan", "none", "null", "n/a", "na", "-"}
 _SUMMARY_LINES = 10  # of published tables have 2
 
@@ -48,8 +49,8 @@ class Written:
 class CoordinateTable:
     """The rows of a table, not checked: `truth` and `predicted` are None where it has no such columns.
 
-    `clusters` are "" where the row names none. `summary_lines` at its end were left out, and so was each further row
-    of a photo, as the sentences in `problems` say.
+    `clusters` and `countries` (the true ones, as written) are "" where the row names none. `summary_lines` at its end
+    were left out, and so was each further row of a photo, as the sentences in `problems` say.
     """
 
     path: Path
@@ -58,6 +59,8 @@ class CoordinateTable:
     named: bool
     clusters: tuple[str, ...]
     cluster_column: str | None
+    countries: tuple[str, ...]
+    country_column: str | None
     truth: Written | None
     predicted: Written | None
     summary_lines: tuple[int, ...] = ()
@@ -104,8 +107,8 @@ def join(predictions: CoordinateTable, truth: CoordinateTable) -> Joined:
     """The rows of `predictions` whose photo is in `truth`, with its truth from there.
 
     Photos are the same by path, else by file name, else by file name without its ending, each time only where one row
-    of either table is called so. The clusters are those of the truth, where it has any. Raises DataError where
-    `predictions` has no names, or no photo is in both.
+    of either table is called so. Clusters and countries are those of the truth, where it has any. Raises DataError
+    where `predictions` has no names, or no photo is in both.
     """
     _check_named(predictions)
     assert truth.truth is not None
@@ -125,6 +128,9 @@ def join(predictions: CoordinateTable, truth: CoordinateTable) -> Joined:
         clusters=tuple(clustered.clusters[row] for row in at),
         cluster_column=clustered.cluster_column,
     )
+    if truth.country_column:
+        countries = tuple(truth.countries[row] for row in found[rows])
+        made = replace(made, countries=countries, country_column=truth.country_column)
     taken = set(found.tolist())
     return Joined(
         made,
@@ -159,6 +165,8 @@ def _read(path: Path, plain: str) -> CoordinateTable:
         "name" in columns,
         tuple(record.texts.get("cluster", "") for record in unique),
         sheet.header[columns["cluster"]] if "cluster" in columns else None,
+        tuple("" if is_nothing(text) else text for text in (one.texts.get("country", "") for one in unique)),
+        sheet.header[columns["country"]] if "country" in columns else None,
         _written(unique, "true") if "true_lat" in columns else None,
         _written(unique, "predicted") if "predicted_lat" in columns else None,
         tuple(record.line for record in records[len(body) :]),
@@ -167,11 +175,11 @@ def _read(path: Path, plain: str) -> CoordinateTable:
 
 
 def _columns(header: list[str], plain: str) -> dict[str, int]:
-    """Column numbers: name, cluster, and true_lat to predicted_lon. A latitude counts only with its longitude."""
+    """Column numbers: name, cluster, country, true_lat to predicted_lon. A latitude counts only with its longitude."""
     names = [cell.lower().replace(" ", "_").replace("-", "_") for cell in header]
     number = {name: names.index(name) for name in names}
     found: dict[str, int] = {}
-    for kind, aliases in (("name", _NAMES), ("cluster", _CLUSTERS)):
+    for kind, aliases in (("name", _NAMES), ("cluster", _CLUSTERS), ("country", _COUNTRIES)):
         known = [alias for alias in aliases if alias in number]
         found |= {kind: number[known[0]]} if known else {}
     for kind, marks in _MARKS.items():
@@ -264,6 +272,7 @@ def _rows_of(table: CoordinateTable, rows: np.ndarray) -> CoordinateTable:
         lines=tuple(table.lines[row] for row in rows),
         names=tuple(table.names[row] for row in rows),
         clusters=tuple(table.clusters[row] for row in rows),
+        countries=tuple(table.countries[row] for row in rows),
         truth=None if table.truth is None else _chosen(table.truth, rows),
         predicted=None if table.predicted is None else _chosen(table.predicted, rows),
     )

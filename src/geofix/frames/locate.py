@@ -47,7 +47,7 @@ from geofix.shapes import DescriptorRows, Pixels
 TURNS = 24  # directions that a frame is looked at in: every 15 degrees
 SHARES = (1.0, 0.82)  # of the frame, where its width on the ground is not known: halfway between scales 1.5 apart
 MATCHES = 20  # that a Fix names
-SMALLEST_RADIUS_M = 5.0  # maps themselves are no better
+UNLEARNED_RADIUS_M = 5.0  # of a place that the map speaks for, where nothing was learned
 SURELY = 2  # places that landmarks point to most: where these are right no others are looked at
 _HALF_SURE = 20.0
 
@@ -227,7 +227,7 @@ class Place:
             return cls(spot.position, spot.heading_deg, spot.zone, evidence, found, order, spot.spread_m, doubt)
         # Tiles elsewhere were looked at and are out of it.
         left = found.take(spot.members)
-        return cls(seen.position, seen.heading_deg, seen.zone, evidence, left, order, SMALLEST_RADIUS_M, doubt)
+        return cls(seen.position, seen.heading_deg, seen.zone, evidence, left, order, UNLEARNED_RADIUS_M, doubt)
 
 
 def searched_tiles(
@@ -319,7 +319,7 @@ def certainty(place: Place, calibration: Calibration | None) -> tuple[float, flo
     if calibration is None:
         return place.order, place.radius_m
     confidence = calibration.confidence(place.evidence)
-    return confidence, max(calibration.radius(confidence), SMALLEST_RADIUS_M)
+    return confidence, calibration.radius(confidence)
 
 
 def _true_heading(place: Place) -> float:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from geofix.data.maps.source import Bounds, Sheet, Window
+from geofix.data.maps.source import Bounds, Notes, Sheet, Window
 from geofix.data.maps.warp import cut
 from geofix.errors import DataError
 from geofix.positions import Position, latlons, project, unproject, utm_epsg, utm_zones
@@ -44,7 +44,8 @@ class Extent(NamedTuple):
 class AerialMap:
     """A map with its pixels on disk.
 
-    `crs` is the system of the (first) file itself, as a code or well-known text; everything in metres lies in the UTM
+    `ce90_m` is how far nine in ten of its points lie from where they are at most, if the map says so. `crs` is the
+    system of the (first) file itself, as a code or well-known text; everything in metres lies in the UTM
     plane of the map's middle, `plane`. `metres_per_pixel` is the finest there is. `fingerprint` tells whether the
     files are still the same. `bounds` and `extent` hold the rasters with their empty borders.
     """
@@ -53,6 +54,7 @@ class AerialMap:
     path: Path
     crs: str
     attribution: str | None
+    ce90_m: float | None
     bounds: Bounds
     metres_per_pixel: float
     fingerprint: str
@@ -62,9 +64,7 @@ class AerialMap:
     sheets: tuple[Sheet, ...]
 
     @classmethod
-    def of(
-        cls, name: str, path: Path, sheets: tuple[Sheet, ...], fingerprint: str, attribution: str | None
-    ) -> AerialMap:
+    def of(cls, name: str, path: Path, sheets: tuple[Sheet, ...], fingerprint: str, notes: Notes) -> AerialMap:
         """The map of these rasters; where they overlap the first counts.
 
         Raises DataError for a map at a pole, across the antimeridian, wider than a plane can be, or not on Earth.
@@ -82,7 +82,9 @@ class AerialMap:
                 "most can be one map; cut out the part that you fly over."
             )
         finest = min(_metres_per_pixel(sheet, zone, north) for sheet in sheets)
-        return cls(name, path, sheets[0].crs, attribution, bounds, finest, fingerprint, zone, north, extent, sheets)
+        return cls(
+            name, path, sheets[0].crs, *notes, bounds, finest, fingerprint, zone, north, extent, sheets
+        )  # fmt: skip
 
     @property
     def plane(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from geofix.data.maps.source import Affine, Coverage, Lattice, Patch, PixelBox, Sheet, Step, Valid
+from geofix.data.maps.source import CE90, Affine, Coverage, Lattice, Notes, Patch, PixelBox, Sheet, Step, Valid, ce90_of
 from geofix.data.maps.world_file import NEEDED, affine_beside, crs_beside
 from geofix.errors import DataError, MissingExtraError
 from geofix.positions import crs_name
@@ -137,11 +137,11 @@ def read(paths: Sequence[Path], crs: str | None = None) -> tuple[Sheet, ...]:
     return tuple(_with_range(sheet, together) if sheet.path in deep else sheet for sheet, _ in sheets)
 
 
-def copyright_of(path: Path) -> str | None:
-    """What the TIFF says about whose it is."""
+def notes_of(path: Path) -> Notes:
+    """What the TIFF says about whose it is, and in GDAL's metadata about how near it lies."""
     with _said_clearly(path):
-        text = _opened(path, _state(path)).tags().get("TIFFTAG_COPYRIGHT", "")
-    return str(text).strip() or None
+        tags = _opened(path, _state(path)).tags()
+    return Notes(str(tags.get("TIFFTAG_COPYRIGHT", "")).strip() or None, ce90_of(tags.get(CE90.upper()), path))
 
 
 def _sheet(path: Path, crs: str | None) -> tuple[Sheet, bool]:
@@ -165,7 +165,7 @@ def _sheet(path: Path, crs: str | None) -> tuple[Sheet, bool]:
     if system is None:
         raise DataError(
             f"{path} does not say in which coordinate reference system it lies; put a .prj beside it, or name the "
-            "system, such as EPSG:32633."
+            "system, such as EPSG:32633 (`geofix index --crs`)."
         )
     bands = tuple(number for number, kind in enumerate(kinds, start=1) if kind != enums.ColorInterp.alpha)
     if not bands or dtype.kind not in "uif":

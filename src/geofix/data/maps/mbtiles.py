@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geofix.data.maps.source import Sheet
+from geofix.data.maps.source import CE90, Notes, Sheet, ce90_of
 from geofix.data.maps.tile_pyramid import DEEPEST_ZOOM, Address, bounds_of, sheet
 from geofix.errors import DataError
 
@@ -50,8 +50,8 @@ def found(path: Path) -> bool:
         return False
 
 
-def read(path: Path) -> tuple[Sheet, str | None]:
-    """The raster of a file, and what it says about whose it is.
+def read(path: Path) -> tuple[Sheet, Notes]:
+    """The raster of a file, and what it says of itself.
 
     Raises DataError for what is no SQLite, holds no tiles, or tiles that are no pictures.
     """
@@ -71,7 +71,7 @@ def read(path: Path) -> tuple[Sheet, str | None]:
         raise DataError(f"{path} holds tiles of the format {kind!r}; png, jpg or webp was expected.")
     bounds = bounds_of(said["bounds"], path) if said.get("bounds") else None
     raster = sheet(path, store, pictures, bounds, opaque=kind.split("/")[-1] in _OPAQUE)
-    return raster, plain(said.get("attribution"))
+    return raster, Notes(plain(said.get("attribution")), ce90_of(said.get(CE90), path))
 
 
 def plain(text: str | None) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geofix.data.maps import geotiff, mbtiles, picture, tile_folder
 from geofix.data.maps.aerial_map import AerialMap
-from geofix.data.maps.source import Sheet, fingerprint
+from geofix.data.maps.source import Notes, Sheet, fingerprint
 from geofix.data.maps.world_file import NEEDED, sidecars
 from geofix.errors import DataError, first_few
 from geofix.files import is_file, is_folder
@@ -62,15 +62,15 @@ def _is_placed(path: Path, unknown: bool = False) -> bool:
 
 
 def _tile_folder(path: Path) -> AerialMap:
-    sheet, attribution = tile_folder.read(path)
+    sheet, notes = tile_folder.read(path)
     # Sizes and times only: to look into a hundred thousand small files is to read them all.
     state = fingerprint(path, tile_folder.files(path), heads=False)
-    return AerialMap.of(_name(path), path, (sheet,), state, attribution)
+    return AerialMap.of(_name(path), path, (sheet,), state, notes)
 
 
 def _mbtiles(path: Path) -> AerialMap:
-    sheet, attribution = mbtiles.read(path)
-    return AerialMap.of(_name(path), path, (sheet,), fingerprint(path.parent, [path]), attribution)
+    sheet, notes = mbtiles.read(path)
+    return AerialMap.of(_name(path), path, (sheet,), fingerprint(path.parent, [path]), notes)
 
 
 def _sheets_in(path: Path, crs: str | None) -> AerialMap:
@@ -88,9 +88,14 @@ def _sheets(path: Path, files: list[Path], crs: str | None) -> AerialMap:
     by_file: dict[Path, Sheet] = {sheet.path: sheet for sheet in tiffs}
     sheets = tuple(by_file.get(file) or picture.read(file, crs) for file in files)
     beside = [other for file in files for other in sidecars(file)]
-    said = dict.fromkeys(text for sheet in tiffs if (text := geotiff.copyright_of(sheet.path)))
+    notes = [geotiff.notes_of(sheet.path) for sheet in tiffs]
+    said = dict.fromkeys(one.attribution for one in notes if one.attribution)
+    # A map is as good as its worst part; a picture with a world file says nothing.
+    ce90s_m = [one.ce90_m for one in notes if one.ce90_m is not None]
+    ce90_m = max(ce90s_m) if len(ce90s_m) == len(sheets) else None
     root = path if is_folder(path) else path.parent
-    return AerialMap.of(_name(path), path, sheets, fingerprint(root, {*files, *beside}, crs), "; ".join(said) or None)
+    state = fingerprint(root, {*files, *beside}, crs)
+    return AerialMap.of(_name(path), path, sheets, state, Notes("; ".join(said) or None, ce90_m))
 
 
 def _usable(path: Path) -> Path:

@@ -65,7 +65,7 @@ def read(path: Path, crs: str | None = None) -> Sheet:
     if system is None:
         raise DataError(
             f"{path} has a world file but no .prj beside it, so its coordinate reference system is unknown; "
-            "put the .prj there, or name the system, such as EPSG:32633."
+            "put the .prj there, or name the system, such as EPSG:32633 (`geofix index --crs`)."
         )
     height, width = _size(path)
     state = path.stat()

@@ -20,6 +20,8 @@ from geofix.shapes import LatLons, Pixels, PlanePoints
 Valid = Bool[np.ndarray, "h w"]
 """Which pixels or cells show the ground."""
 
+CE90 = "ce90_m"
+"""What a map's metadata call its accuracy: MBTiles' and web folders' so, a GeoTIFF's in capitals."""
 _HEAD_BYTES = 65_536  # of every file, that its fingerprint looks into
 
 
@@ -34,6 +36,13 @@ class Bounds(NamedTuple):
     def holds(self, place: Position) -> bool:
         """Whether a position lies in it."""
         return self.south <= place.lat <= self.north and self.west <= place.lon <= self.east
+
+
+class Notes(NamedTuple):
+    """What a map says of itself: whose it is, and how far nine in ten of its points lie from where they are at most."""
+
+    attribution: str | None = None
+    ce90_m: float | None = None
 
 
 class PixelBox(NamedTuple):
@@ -176,3 +185,18 @@ def fingerprint(root: Path, files: Iterable[Path], *said: str | None, heads: boo
             with file.open("rb") as stream:
                 digest.update(stream.read(_HEAD_BYTES))
     return digest.hexdigest()[:16]
+
+
+def ce90_of(text: object, path: Path) -> float | None:
+    """A map's circular error at 90 % in metres as its metadata have it; None for nothing. Raises DataError for what is
+    no length.
+    """
+    if text is None or not str(text).strip():
+        return None
+    try:
+        ce90_m = float(str(text))
+    except ValueError:
+        ce90_m = math.nan
+    if not 0 <= ce90_m < math.inf:
+        raise DataError(f"{path} says that its {CE90} is {text!r}; metres, 0 or more, are expected.")
+    return ce90_m

@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from geofix.data.maps.mbtiles import plain
-from geofix.data.maps.source import Bounds, Sheet
+from geofix.data.maps.source import CE90, Bounds, Notes, Sheet, ce90_of
 from geofix.data.maps.tile_pyramid import DEEPEST_ZOOM, Address, bounds_of, sheet
 from geofix.errors import DataError
 from geofix.files import is_file, is_folder
@@ -54,7 +54,7 @@ class _Said:
 
     from_south: bool = False
     bounds: Bounds | None = None
-    attribution: str | None = None
+    notes: Notes = field(default_factory=Notes)
 
 
 def found(path: Path) -> bool:
@@ -62,8 +62,8 @@ def found(path: Path) -> bool:
     return is_folder(path) and next(_pictures(path), None) is not None
 
 
-def read(path: Path) -> tuple[Sheet, str | None]:
-    """The raster of a folder, and what it says about whose it is.
+def read(path: Path) -> tuple[Sheet, Notes]:
+    """The raster of a folder, and what it says of itself.
 
     Raises DataError for tiles outside web mercator, and metadata that make no sense.
     """
@@ -76,7 +76,7 @@ def read(path: Path) -> tuple[Sheet, str | None]:
     kinds = tuple(suffix for suffix, _ in suffixes.most_common())
     pictures = {zoom: np.array(listed, dtype=np.int64) for zoom, listed in places.items()}
     opaque = all(suffix.lower() in _OPAQUE for suffix in kinds)
-    return sheet(path, TileFolder(path, kinds, said.from_south), pictures, said.bounds, opaque=opaque), said.attribution
+    return sheet(path, TileFolder(path, kinds, said.from_south), pictures, said.bounds, opaque=opaque), said.notes
 
 
 def files(path: Path) -> list[Path]:
@@ -124,7 +124,7 @@ def _said(path: Path) -> _Said:
     return _Said(
         str(said.get("scheme", "xyz")).lower() == "tms",
         bounds_of(text, path) if text else None,
-        plain(str(attribution)) if attribution else None,
+        Notes(plain(str(attribution)) if attribution else None, ce90_of(said.get(CE90), file)),
     )
 
 

@@ -141,6 +141,7 @@ def _write_geotiff(plan: Orthophoto, _town: Town, tiles: Iterator[Tile]) -> None
             for row, column, pixels in tiles:
                 window = rasterio.windows.Window(column, row, pixels.shape[1], pixels.shape[0])
                 file.write(np.moveaxis(pixels, -1, 0), window=window)
+            file.update_tags(CE90_M="0")  # it lies exactly where it says
             file.build_overviews(shrunk, rasterio.enums.Resampling.average)
         partial.replace(plan.path)
     finally:
