@@ -36,8 +36,8 @@ from geofix.locate import locate
 from geofix.models.classifier import Design, open_classifier
 from geofix.models.countries import CountryRun, Head, Knowledge, Sureness, load_country_run
 from geofix.models.runs import Run
-from geofix.photos import Photo, read_pixels
-from geofix.positions import latlons
+from geofix.photos import Photo, read_pixels, with_gps
+from geofix.positions import Position, latlons
 from geofix.reports.countries import country_sheet, world_png
 from geofix.transforms import five_windows, stacked
 from toy_countries import tiny, tiny_scenes
@@ -321,6 +321,35 @@ def test_a_position_in_the_photo_is_said_and_not_used(run: CountryRun, tmp_path:
     [fix] = locate_countries([street / "000.jpg"], run)
     assert fix.routing is not None and fix.routing.carries_position
     assert fix.position is None
+
+
+def test_a_position_in_the_photo_is_the_answer_where_it_is_trusted(
+    capsys: Captured, run: CountryRun, dataset: Dataset, tmp_path: Path
+) -> None:
+    """In Great Britain, which this run can never say; photos without a position, or at sea, are as before."""
+    placed = write_street(tmp_path / "street", 1) / "000.jpg"
+    (tmp_path / "sea.jpg").write_bytes(with_gps(placed.read_bytes(), Position(-40.0, -120.0)))
+    asked = [placed, paths(dataset)[0], tmp_path / "sea.jpg"]
+    fixes = locate_countries(asked, run, trust_position=True)
+    assert fixes[1:] == locate_countries(asked, run)[1:]
+    fix, routing = fixes[0], fixes[0].routing
+    assert routing is not None and routing.by_position and routing.told and not fix.calibrated
+    assert fix.countries is not None and fix.countries[0] == {
+        "code": "GB",
+        "name": "United Kingdom",
+        "probability": 1.0,
+    }
+    assert [one["probability"] for one in fix.countries[1:]] == [0.0] * 3
+    assert (routing.continent, fix.reason, fix.position) == ("Europe", None, None)
+    assert routing.heads.keys() == {head.name for head in run.knows.heads}  # what they say is still there
+    command = ("locate", placed, "--country", run.folder)
+    status, out, _ = called(capsys, *command, "--trust", "gps")
+    assert status == 0 and f"{placed}: United Kingdom\n" in out and "by the photo's own position (EXIF or XMP)" in out
+    status, out, _ = called(capsys, *command)
+    assert "that was not used (--trust gps uses it)" in out
+    assert "--trust fov is for frames on a map; of a country --trust gps alone can be used." in refused(
+        capsys, *command, "--trust", "fov"
+    )
 
 
 def test_the_fewest_countries_that_add_up() -> None:

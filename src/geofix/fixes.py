@@ -39,8 +39,9 @@ class Routing:
     (likeliest first) and counts, whether the country is told, and the continent with its probability.
 
     `told` is False where the country is less sure than the limit that was learned; `continent_told` likewise.
-    `carries_position` says whether the photo itself says where it was taken, which was not used. `level` is that of the
-    countries: "territory", or "sovereign" where territories count as theirs.
+    `carries_position` says whether the photo itself says where it was taken, and `by_position` whether that, trusted on
+    request, is the answer. `level` is that of the countries: "territory", or "sovereign" where territories count as
+    theirs.
     """
 
     way: str
@@ -52,6 +53,7 @@ class Routing:
     continent_probability: float
     continent_told: bool
     carries_position: bool = False
+    by_position: bool = False
     level: str = "territory"
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class Routing:
                 "told": self.continent_told,
             },
             "carries_position": self.carries_position,
+            "by_position": self.by_position,
             "level": self.level,
         }
 

@@ -309,8 +309,12 @@ def _listed(fix: Fix) -> str:
             lines.append(f"    {head} (counts {counts:.2f}) says {would}{mark}")
     if fix.reason and not routing.told:
         lines.append(f"  {fix.reason}")
-    if routing.carries_position:
-        lines.append("  the photo itself says where it was taken (EXIF or XMP); that was not used")
+    if routing.by_position:
+        lines.append("  by the photo's own position (EXIF or XMP), as --trust gps asks; what the networks say is above")
+    elif routing.carries_position:
+        lines.append(
+            "  the photo itself says where it was taken (EXIF or XMP); that was not used (--trust gps uses it)"
+        )
     return "\n".join(lines)
 
 
@@ -327,15 +331,23 @@ def draw_sheets(folder: Path, paths: list[Path], fixes: list[Fix], run: CountryR
 
 
 def named_by(
-    folder: Path, paths: list[Path], routing: str, precision: Precision | None, explain: Path | None
+    folder: Path,
+    paths: list[Path],
+    routing: str,
+    precision: Precision | None,
+    explain: Path | None,
+    trust_position: bool,
 ) -> list[Fix]:
-    """What a run says of photos, with sheets in the folder `explain` if one is named."""
+    """What a run says of photos, or their own positions where these are trusted; with sheets in the folder `explain`
+    if one is named."""
     from geofix.countries.locate import check_way, locate_countries
     from geofix.models.countries import load_country_run
 
     way, run = check_way(routing), load_country_run(folder)
     with output.progress("naming countries") as progress:
-        fixes = locate_countries(paths, run, way=way, precision=precision, progress=progress)
+        fixes = locate_countries(
+            paths, run, way=way, trust_position=trust_position, precision=precision, progress=progress
+        )
     if all(fix.error for fix in fixes):
         raise GeofixError(f"None of the {len(fixes)} photos could be read. The first: {fixes[0].error}")
     if explain is not None:

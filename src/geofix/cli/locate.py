@@ -49,7 +49,8 @@ def locate(
         str | None,
         typer.Option(
             metavar="altitude,fov,heading=DEG,gps=M,tilt",
-            help="Frames on a map: what is used of their own EXIF and XMP, any of these; nothing by default.",
+            help="What is used of photos' own EXIF and XMP; nothing by default. Frames on a map: any of these; "
+            "--country: gps, which then names the country.",
         ),
     ] = None,
     track: Annotated[
@@ -113,12 +114,15 @@ def locate(
         assert country is not None
         keep_freed_memory()
         paths = _paths(photos, track, closed)
-        named = named_by(country, paths, routing, precision_of(precision), explain)
+        if trust is not None and trust.strip() != "gps":
+            raise UsageError(f"--trust {trust} is for frames on a map; of a country --trust gps alone can be used.")
+        named = named_by(country, paths, routing, precision_of(precision), explain, trust is not None)
         write_answers(named, json_lines, csv, geojson, kml, gpx, report)
         output.finish([*closed, *(PhotoError(fix.error) for fix in named if fix.error)])
         return
     _check_track(track, {"--speed": speed, "--interval": interval, "--picture": picture})
     trusted = None if trust is None else Trust.parse(trust, altitude, fov)
+    trusts_gps = trusted is not None and trusted.gps_within_m is not None
     camera, circle = None if trusted else camera_of(altitude, fov), Near.parse(near) if near else None
     chosen = precision_of(precision)
     said: list[str] = []
@@ -132,7 +136,7 @@ def locate(
             from geofix.locate import look_at_maps
 
             look_at_maps(opened, near=circle, progress=progress)
-    named = [] if country is None else named_by(country, paths, routing, chosen, explain)
+    named = [] if country is None else named_by(country, paths, routing, chosen, explain, trusts_gps)
     flown = None
     if track:
         if night_to_day is not None:

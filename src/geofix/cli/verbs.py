@@ -230,10 +230,18 @@ def evaluate(
             help="Predicted coordinates: as OSV-5M's code scores; true countries from the table, radii not included.",
         ),
     ] = False,
+    totals: Annotated[
+        bool,
+        typer.Option(
+            "--totals",
+            help="A published table of parts and a row `overall`: can that be their mean? Exit status 1 if it cannot.",
+        ),
+    ] = False,
 ) -> None:
     """Recall@1/5/10/20 of a run on a dataset, with 95 % intervals; or two runs compared, query by query; or shares
     within km and the country of predicted coordinates."""
     from geofix.cli.coordinates import evaluate_coordinates, is_table, refuse_other_flags
+    from geofix.cli.totals import evaluate_totals
 
     of_runs = {
         "--data": data, "--split": split != "test", "--direction": direction, "--distractors": distractors != "keep",
@@ -241,12 +249,16 @@ def evaluate(
         "--pca": pca, "--precision": precision, "--night-to-day": night_to_day, "--images": images,
         "--day-night": day_night, "--predictions": predictions, "--plot": plot, "--allow-unlike": allow_unlike,
     }  # fmt: skip
+    of_tables = {"--truth": truth, "--distance": distance != "sphere", "--radians": radians, "--osv5m": osv5m}
     if any(is_table(run) for run in runs):
         refuse_other_flags(of_runs, "a table of predicted coordinates")
+        if totals:
+            refuse_other_flags({**of_tables, "--level": level}, "a table of parts and totals")
+            evaluate_totals(runs, json_file)
+            return
         evaluate_coordinates(runs, truth, level, distance, radians, osv5m, json_file)
         return
-    of_tables = {"--truth": truth, "--distance": distance != "sphere", "--radians": radians, "--osv5m": osv5m}
-    refuse_other_flags(of_tables, "a run")
+    refuse_other_flags({**of_tables, "--totals": totals}, "a run")
 
     import shutil
 

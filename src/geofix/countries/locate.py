@@ -15,9 +15,11 @@ from geofix.countries.routing import one_hot
 from geofix.encode import Progress
 from geofix.errors import PhotoError, UsageError, unknown_name
 from geofix.fixes import Fix, Routing
-from geofix.geography.codes import name_of
+from geofix.geography.codes import continent_of, name_of
+from geofix.geography.countries import countries_at
 from geofix.models.countries import CountryRun
 from geofix.photos import Photo
+from geofix.positions import Position, latlons
 from geofix.recipes import Precision
 from geofix.shapes import ClassRows
 from geofix.telemetry import position_in
@@ -38,14 +40,17 @@ def locate_countries(
     run: CountryRun,
     *,
     way: Way = "soft",
+    trust_position: bool = False,
     precision: Precision | None = None,
     progress: Progress | None = None,
 ) -> list[Fix]:
     """One Fix a photo, in order: scenes, every country the run can say by probability, and why.
 
     Where the likeliest country is less sure than the limit that training learned for the stated error rate, the Fix
-    has a `reason` and names the continent, if that is sure enough. The photo's own position is not used. A photo that
-    cannot be read has its `error` set. Raises UsageError for a run that names scenes alone.
+    has a `reason` and names the continent, if that is sure enough. The photo's own position (EXIF or XMP) is not used,
+    unless `trust_position` says so: then the country it lies in is the answer, and what the networks say stands in
+    `routing` beside it. A photo that cannot be read has its `error` set. Raises UsageError for a run that names scenes
+    alone.
     """
     if not run.knows.heads:
         raise UsageError(
@@ -63,7 +68,9 @@ def locate_countries(
     probabilities = seen.countries(way)
     continents = summed_by_continent(run.knows.countries, probabilities)
     for at, row in enumerate(seen.rows.tolist()):
-        fixes[row] = _fix(photos[row], run, seen, at, probabilities[at], continents, way)
+        carried = _carried(photos[row])
+        fix = _fix(photos[row], run, seen, at, probabilities[at], continents, way, carried is not None)
+        fixes[row] = _by_position(fix, carried) if trust_position and carried is not None else fix
     return fixes
 
 
@@ -94,6 +101,7 @@ def _fix(
     probabilities: np.ndarray,
     continents: tuple[tuple[str, ...], ClassRows],
     way: Way,
+    carries_position: bool,
 ) -> Fix:
     classes = run.knows.countries
     order = np.argsort(-probabilities, kind="stable")
@@ -115,7 +123,7 @@ def _fix(
         continent=names[best],
         continent_probability=float(summed[at, best]),
         continent_told=sure.continent is not None and bool(summed[at, best] >= sure.continent),
-        carries_position=_carries_position(path),
+        carries_position=carries_position,
         level=run.knows.level,
     )
     return Fix(
@@ -166,9 +174,28 @@ def _doubt(run: CountryRun, routing: Routing, first: dict[str, object], least: f
     return f"can't tell the country: {named}, {limit}{continent}"
 
 
-def _carries_position(path: Path) -> bool:
-    """Whether the file says where it was taken, in EXIF or XMP."""
+def _carried(path: Path) -> Position | None:
+    """Where the file says it was taken, in EXIF or XMP."""
     try:
-        return position_in(path).position is not None
+        return position_in(path).position
     except PhotoError:
-        return False
+        return None
+
+
+def _by_position(fix: Fix, carried: Position) -> Fix:
+    """The same photo's Fix where its own position is believed: its country is certain, if it lies in one."""
+    assert fix.routing is not None and fix.countries is not None
+    code = str(countries_at(latlons([carried]), fix.routing.level).codes[0])
+    if not code:
+        return fix
+    others = tuple({**country, "probability": 0.0} for country in fix.countries if country["code"] != code)
+    routing = replace(
+        fix.routing,
+        told=True,
+        continent=continent_of(code),
+        continent_probability=1.0,
+        continent_told=True,
+        by_position=True,
+    )
+    countries = ({"code": code, "name": name_of(code), "probability": 1.0}, *others)
+    return replace(fix, confidence=1.0, calibrated=False, reason=None, countries=countries, routing=routing)

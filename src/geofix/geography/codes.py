@@ -65,7 +65,8 @@ def sovereign_of(code: str) -> str:
 def at_level(code: str, level: str) -> str:
     """A code at one of LEVELS. Raises DataError for an unknown code and UsageError for an unknown level."""
     check_level(level)
-    return code if level == TERRITORY else sovereign_of(code)
+    sovereign = sovereign_of(code)
+    return code if level == TERRITORY else sovereign
 
 
 def check_level(level: str) -> None:
