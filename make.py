@@ -47,7 +47,8 @@ def test(more: list[str]) -> int:
     """The test suite, a process a core; each keeps to one thread, as threads of several processes hinder each other."""
     install()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    return run([BIN / "python", "-m", "pytest", "-n", "logical", "--dist", "loadfile", *more])
+    spread = ["-n", "logical", "--dist", "loadfile", "--no-loadscope-reorder"]  # the order is tests/conftest.py's
+    return run([BIN / "python", "-m", "pytest", *spread, *more])
 
 
 def check(_: list[str]) -> int:

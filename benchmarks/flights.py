@@ -235,7 +235,7 @@ def answered(
                 f"another town not told {percent(float((strange[there] < least).mean()), int(there.sum()))}",
                 f"of those told within 25 m {percent(float(right[told].mean()), int(told.sum()))}",
                 f"within the radius {percent(float(inside.mean()), int(told.sum()))}",
-                f"median radius {np.median(radius_m[told]):.0f} m",
+                f"median radius {np.median(radius_m[told]):.1f} m",
             ]
             print("; ".join(line))
 
@@ -298,7 +298,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as spare:
         root = chosen.atlases or Path(spare)
         atlases = {
-            flight: index_maps([flight / "map"], run, root / flight.name, scales_m=scales_m).atlas
+            flight: index_maps([flight / "map"], run, root / flight.name, scales_m=scales_m, ce90_m=0.0).atlas
             for flight in chosen.flights
         }
         if chosen.learn:

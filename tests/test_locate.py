@@ -12,12 +12,13 @@ import torch
 from conftest import STREET_START, write_street
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.store import Atlas, Rows
+from geofix.data.layouts import open_dataset
 from geofix.encode import Inference
 from geofix.errors import AtlasError, DataError, UsageError
 from geofix.fixes import Fix
 from geofix.index import index
 from geofix.locate import Near, fix_from, locate
-from geofix.models.runs import Run
+from geofix.models.runs import Run, load_run
 from geofix.photos import save_jpeg
 from geofix.positions import Position
 from test_index import revisited
@@ -237,3 +238,13 @@ def test_a_photo_with_a_descriptor_that_is_no_number_keeps_its_place(
     assert [bool(fix.error) for fix in fixes] == [False, True, True, False, False]
     assert "001.jpg got a descriptor that is no number; check the encoder's weights" in str(fixes[1].error)
     assert "002.jpg is no image" in str(fixes[2].error)
+
+
+def test_files_and_folders_may_be_named_by_strings(tiny_run: Run, street: Path, tmp_path: Path) -> None:
+    run = load_run(str(tiny_run.folder))
+    indexed = index(str(street), run, str(tmp_path / "atlas"))
+    again = index([str(street)], run, tmp_path / "atlas")
+    assert (indexed.added, again.unchanged) == (24, 24)
+    photo = street / "003.jpg"
+    assert locate(str(photo), Atlas.open(str(tmp_path / "atlas"))) == locate([photo], indexed.atlas)
+    assert open_dataset(str(street)) == open_dataset(street)

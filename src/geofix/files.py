@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -15,6 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from geofix.errors import UsageError, storage_error
+
+AnyPath = str | Path
+"""A file or folder as people name it; inside geofix it is a Path."""
+
+
+def paths_of(named: AnyPath | Iterable[AnyPath]) -> list[Path]:
+    """One path or several, in order."""
+    return [Path(named)] if isinstance(named, str | Path) else [Path(one) for one in named]
 
 
 def shipped_files(folder: str, suffix: str) -> dict[str, Traversable]:

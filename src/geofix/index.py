@@ -15,7 +15,7 @@ from geofix.data.geotag_csv import Row
 from geofix.data.maps.open import is_map
 from geofix.encode import Inference, Progress, encode_chunk
 from geofix.errors import AtlasError, DataError, PhotoError, UsageError
-from geofix.files import absolute, is_file, is_folder
+from geofix.files import AnyPath, absolute, is_file, is_folder, paths_of
 from geofix.models.runs import Run
 from geofix.photos import Photo, find_photos, read_bytes, read_capture
 from geofix.recipes import Precision
@@ -35,12 +35,12 @@ class Indexed:
 
 
 def index(
-    sources: Sequence[Path],
+    sources: AnyPath | Sequence[AnyPath],
     run: Run,
-    atlas_folder: Path,
+    atlas_folder: AnyPath,
     *,
-    csv: Path | None = None,
-    images: Path | None = None,
+    csv: AnyPath | None = None,
+    images: AnyPath | None = None,
     precision: Precision | None = None,
     progress: Progress | None = None,
 ) -> Indexed:
@@ -51,8 +51,9 @@ def index(
     or overrides positions by file name. Photos already in the atlas, unchanged on disk and in the
     position a name or table gives them, are left alone, so the same command continues a killed one.
     """
-    photos, problems = gather(sources, csv, images)
-    atlas = Atlas.open_or_create(atlas_folder, run)
+    table, folder = (None if one is None else Path(one) for one in (csv, images))
+    photos, problems = gather(paths_of(sources), table, folder)
+    atlas = Atlas.open_or_create(Path(atlas_folder), run)
     known, positions = atlas.known(), atlas.positions()
     fresh = [
         photo

@@ -15,7 +15,7 @@ from geofix.data.maps.grid import MapTile, Tiling, read_tile, tiles
 from geofix.data.maps.open import open_map
 from geofix.encode import Inference, Progress, encode_views
 from geofix.errors import DataError, GeofixError, PhotoError, UsageError, WeightsError
-from geofix.files import absolute, is_file
+from geofix.files import AnyPath, absolute, is_file, paths_of
 from geofix.models.runs import Run
 from geofix.photos import Photo
 from geofix.recipes import Precision
@@ -49,9 +49,9 @@ class Tiled:
 
 
 def index_maps(
-    sources: Sequence[Path],
+    sources: AnyPath | Sequence[AnyPath],
     run: Run,
-    atlas_folder: Path,
+    atlas_folder: AnyPath,
     *,
     scales_m: Sequence[float] | None = None,
     overlap: float = OVERLAP,
@@ -72,6 +72,7 @@ def index_maps(
     """
     if ce90_m is not None and not 0 <= ce90_m < math.inf:
         raise UsageError(f"The maps' accuracy is {ce90_m:g} m; metres, 0 or more, are expected.")
+    sources, atlas_folder = paths_of(sources), Path(atlas_folder)
     rows, columns = run.encoder.preprocess.size
     size_px = max(rows, columns)
     plans: list[tuple[AerialMap, Tiling]] = []

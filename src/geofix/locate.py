@@ -14,6 +14,7 @@ from geofix.atlas.store import Atlas, Rows
 from geofix.countries.locate import credible, with_countries
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, UsageError
+from geofix.files import AnyPath, paths_of
 from geofix.fixes import Fix, Match
 from geofix.frames.locate import Searched, locate_frames, searched_tiles
 from geofix.frames.looks import Camera
@@ -57,7 +58,7 @@ class Near:
 
 
 def locate(
-    photos: Sequence[Path],
+    photos: AnyPath | Sequence[AnyPath],
     atlas: Atlas,
     *,
     near: Near | None = None,
@@ -90,6 +91,7 @@ def locate(
     (0..1; by default MIN_CONFIDENCE, or MIN_UNCALIBRATED where nothing was calibrated) the Fix has no position and says
     why. Raises AtlasError for an empty or damaged atlas.
     """
+    photos = paths_of(photos)
     _check_prior(country_prior, named, len(photos))
     changed = night_to_day is not None or country_prior is not None or (trust is not None and trust.narrows)
     rows, calibration, least = _searched(atlas, near, changed, min_confidence, verify)
@@ -169,7 +171,7 @@ def _search_countries(
 
 
 def locate_flight(
-    paths: Sequence[Path],
+    paths: AnyPath | Sequence[AnyPath],
     atlas: Atlas,
     *,
     near: Near | None = None,
@@ -196,7 +198,7 @@ def locate_flight(
     searched = searched_tiles(atlas.run(), rows, camera, precision, Verifier.of(atlas, rows) if verify else None)
     ledger = Ledger(trust) if trust else None
     track = locate_track(
-        shots(paths, interval_s, telemetry=trust is not None),
+        shots(paths_of(paths), interval_s, telemetry=trust is not None),
         searched,
         calibration,
         min_confidence=least,

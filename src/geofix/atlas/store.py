@@ -33,7 +33,7 @@ from geofix.atlas.calibration import Calibration
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.open import open_map
 from geofix.errors import AtlasError, DataError, StorageError, storage_error
-from geofix.files import is_file, is_folder, write_json
+from geofix.files import AnyPath, is_file, is_folder, write_json
 from geofix.models.runs import Run, copy_run, load_run
 from geofix.photos import Photo
 from geofix.positions import Position, latlons, metres_from
@@ -158,8 +158,9 @@ class Atlas:
         return f"Atlas({str(self.folder)!r}, encoder={self.fingerprint[:8]})"
 
     @classmethod
-    def open(cls, folder: Path) -> Atlas:
+    def open(cls, folder: AnyPath) -> Atlas:
         """An existing atlas. Raises AtlasError when it is missing, foreign, damaged or from the future."""
+        folder = Path(folder)
         path = folder / MANIFEST
         if not is_folder(folder):
             raise AtlasError(f"There is no atlas at {folder}; make one with `geofix index PHOTOS --atlas {folder}`.")

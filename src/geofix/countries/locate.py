@@ -14,6 +14,7 @@ from geofix.countries.look import Seen, look
 from geofix.countries.routing import one_hot
 from geofix.encode import Progress
 from geofix.errors import PhotoError, UsageError, unknown_name
+from geofix.files import AnyPath, paths_of
 from geofix.fixes import Fix, Routing
 from geofix.geography.codes import continent_of, name_of
 from geofix.geography.countries import countries_at
@@ -36,7 +37,7 @@ def check_way(name: str) -> Way:
 
 
 def locate_countries(
-    photos: Sequence[Path],
+    photos: AnyPath | Sequence[AnyPath],
     run: CountryRun,
     *,
     way: Way = "soft",
@@ -52,6 +53,7 @@ def locate_countries(
     `routing` beside it. A photo that cannot be read has its `error` set. Raises UsageError for a run that names scenes
     alone.
     """
+    photos = paths_of(photos)
     if not run.knows.heads:
         raise UsageError(
             f"{run.folder} names scenes and no countries; train specialists with it: geofix train lavinskyi-country "

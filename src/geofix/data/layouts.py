@@ -18,7 +18,7 @@ from geofix.data import (
 )
 from geofix.data.places import Dataset
 from geofix.errors import DataError, first_few
-from geofix.files import is_file, is_folder
+from geofix.files import AnyPath, is_file, is_folder
 from geofix.photos import is_photo, photo_files
 
 # names listed when a structure is not understood
@@ -62,16 +62,17 @@ KNOWN = (
 )
 
 
-def open_dataset(path: Path, *, image_root: Path | None = None, split_by_time: bool = False) -> Dataset:
+def open_dataset(path: AnyPath, *, image_root: AnyPath | None = None, split_by_time: bool = False) -> Dataset:
     """The dataset at `path`, a folder or a CSV, read by the first layout that finds itself there.
 
     Raises DataError when there is nothing, no photo, no known structure, or an option that does not fit the
     layout.
     """
+    path = Path(path)
     _refuse_missing(path)
     for name, found, read in LAYOUTS:
         if found(path):
-            options = Options(image_root, split_by_time)
+            options = Options(None if image_root is None else Path(image_root), split_by_time)
             _refuse_unfitting(path, name, options)
             return read(path, options)
     raise DataError(_nothing_found(path))

@@ -17,7 +17,7 @@ from torch import nn
 
 from geofix import recipes
 from geofix.errors import WeightsError
-from geofix.files import is_file, is_folder, write_atomically, write_json
+from geofix.files import AnyPath, is_file, is_folder, write_atomically, write_json
 from geofix.models.backbones import read_state
 from geofix.models.classifier import Classifier, Design, open_classifier
 from geofix.models.runs import fill
@@ -191,8 +191,9 @@ def is_country_run(folder: Path) -> bool:
     return is_file(folder / CLASSES) or isinstance(recipes.load_any(str(folder / RECIPE)), CountryRecipe)
 
 
-def load_country_run(folder: Path) -> CountryRun:
+def load_country_run(folder: AnyPath) -> CountryRun:
     """The run in a folder, ready to look at photos. Raises WeightsError that names what is missing or damaged."""
+    folder = Path(folder)
     if not is_folder(folder):
         raise WeightsError(
             f"There is no run folder at {folder}; make one with `geofix train lavinskyi-country --data DIR --out "

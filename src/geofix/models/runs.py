@@ -13,7 +13,7 @@ from torch import nn
 
 from geofix import recipes
 from geofix.errors import WeightsError
-from geofix.files import is_file, is_folder, write_atomically, write_json
+from geofix.files import AnyPath, is_file, is_folder, write_atomically, write_json
 from geofix.models.backbones import read_state
 from geofix.models.build import build
 from geofix.models.encoder import Encoder
@@ -60,11 +60,12 @@ def shipped_runs() -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(_SHIPPED.iterdir()) if is_file(folder / WEIGHTS)}
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: AnyPath) -> Run:
     """The run in a folder, or the shipped run of that name, ready to encode.
 
     Raises WeightsError that names what is missing or damaged.
     """
+    folder = Path(folder)
     if not is_folder(folder):
         shipped = shipped_runs()
         if str(folder) in shipped:
