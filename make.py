@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
         print(f"geofix needs Python 3.11 or newer; this is {sys.version.split()[0]}.")
         return 2
     os.chdir(ROOT)
+    # Compiled modules are kept in .venv, whatever the machine does elsewhere; else each process compiles torch anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return commands[arguments[0]](arguments[1:])
 
 

@@ -18,7 +18,8 @@ from geofix.data.places import Dataset
 from geofix.errors import PhotoError, RecipeError, WeightsError
 from geofix.learn import fitted_countries
 from geofix.learn.countries import train_countries
-from geofix.learn.logistic import Layer, fit, fitted, folds, restricted
+from geofix.learn.logistic import Layer, fit, fitted, folds, restricted, stretches_of
+from geofix.learn.scatter import stretch_of
 from geofix.models.classifier import Classifier, Design, Standard, activation, open_classifier
 from geofix.models.countries import load_country_run
 from geofix.recipes import CountryRecipe
@@ -125,6 +126,93 @@ def test_what_a_specialist_starts_from_never_saw_its_fold_either() -> None:
     near = fitted(vectors, rows, targets[rows] // 2, 2, of, 1e6, start=part)
     for place in range(4):
         np.testing.assert_allclose(near.without[place].weight, whole.without[place].weight[[0, 2]], atol=1e-4)
+
+
+# --- what differs within groups
+
+
+def within(vectors: np.ndarray, groups: list[int], shrinkage: float) -> np.ndarray:
+    """The covariance about the means of groups, drawn to a sphere, by loops."""
+    length = vectors.shape[2]
+    total = np.zeros((length, length))
+    for group in set(groups):
+        views = [view for photo, own in zip(vectors, groups, strict=True) if own == group for view in photo]
+        mean = sum(views) / len(views)
+        for view in views:
+            total += np.outer(view - mean, view - mean)
+    total /= len(vectors) * vectors.shape[1]
+    return (1 - shrinkage) * total + shrinkage * np.trace(total) / length * np.eye(length)
+
+
+@pytest.mark.parametrize(("count", "length"), [(40, 5), (6, 20)])
+def test_a_stretch_is_the_inverse_root_of_what_differs_within_groups(count: int, length: int) -> None:
+    vectors, _ = problem(3, count, length)
+    groups = [row // 2 for row in range(count)]
+    stretch = stretch_of(vectors, [str(group) for group in groups], 0.3)
+    assert stretch is not None
+    as_matrix = stretch.of(np.eye(length, dtype=np.float32)).astype(np.float64)
+    wanted = np.linalg.inv(within(vectors.astype(np.float64), groups, 0.3))
+    square = as_matrix @ as_matrix
+    np.testing.assert_allclose(square / np.trace(square), wanted / np.trace(wanted), atol=1e-5)
+    lengths = [float((stretch.of(vectors) ** 2).sum()), float((vectors**2).sum())]
+    assert lengths[0] == pytest.approx(lengths[1], rel=1e-4)
+    np.testing.assert_allclose(stretch.undone(stretch.of(vectors)), vectors, atol=1e-4)
+    same = np.repeat(vectors[:, :1], 2, axis=1)
+    assert stretch_of(same, [str(row) for row in range(count)], 0.3) is None  # nothing differs within a photo
+
+
+def test_weights_are_penalised_by_what_differs_within_groups() -> None:
+    """No layer near the one found has less loss plus the length of its weights in that measure."""
+    vectors, targets = problem(1)
+    groups = [row // 2 for row in range(40)]
+    of, names = np.arange(40) // 8, [str(group) for group in groups]
+    stretches = stretches_of(vectors, of, names, 0.4)
+    found = fitted(vectors, np.arange(40), targets, 3, of, 0.1, stretches=stretches)
+    assert stretches[-1] is not None and len(stretches) == len(found.without) + 1 == 6
+
+    def least(layer: Layer) -> float:
+        assert stretches[-1] is not None
+        inner = Layer(stretches[-1].undone(layer.weight), layer.bias)
+        return lost(inner, stretches[-1].of(vectors), targets, 0.1, np.zeros((3, 5)))
+
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        weight = found.layer.weight + 0.02 * rng.normal(size=(3, 5))
+        bias = found.layer.bias + 0.02 * rng.normal(size=3)
+        assert least(Layer(weight.astype(np.float32), bias.astype(np.float32))) > least(found.layer)
+    for place in range(5):
+        kept = of != place
+        alone = stretch_of(vectors[kept], [names[row] for row in np.flatnonzero(kept)], 0.4)
+        assert alone is not None and stretches[place] is not None
+        np.testing.assert_allclose(stretches[place].factors, alone.factors)
+    near = fitted(vectors, np.arange(40), targets, 3, of, 1e6, start=found, stretches=stretches)
+    np.testing.assert_allclose(near.layer.weight, found.layer.weight, atol=1e-4)
+
+
+def test_a_nuisance_within_locations_is_not_learned() -> None:
+    """Two numbers tell the class, and one of them also changes from photo to photo of a location. With few locations a
+    plain penalty trusts both, and the other less than it deserves.
+    """
+    rng = np.random.default_rng(5)
+
+    def drawn(locations: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        targets = np.repeat(rng.integers(2, size=locations), 4)
+        shared = np.repeat(rng.normal(0, 0.6, locations), 4)
+        steady = (2 * targets - 1) * 0.5 + shared
+        shaky = (2 * targets - 1) * 0.5 + rng.normal(0, 6.0, len(targets))
+        vectors = np.stack([steady, shaky, *rng.normal(size=(6, len(targets)))], axis=1)[:, None, :]
+        return vectors.astype(np.float32), targets, [str(row // 4) for row in range(len(targets))]
+
+    right = {0.1: 0.0, 1.0: 0.0}
+    for _ in range(20):
+        vectors, targets, names = drawn(12)
+        asked, truth, _ = drawn(60)
+        of = np.zeros(len(targets), dtype=np.int64)
+        for shrinkage in right:
+            stretches = stretches_of(vectors, of, names, shrinkage)
+            layer = fitted(vectors, np.arange(len(targets)), targets, 2, of, 0.3, stretches=stretches).layer
+            right[shrinkage] += float((layer.logits(asked).argmax(axis=1) == truth).mean()) / 20
+    assert right[0.1] > right[1.0] + 0.02
 
 
 def staged(size: tuple[int, int] = (32, 32), stages: tuple[str, ...] = STAGES) -> Classifier:

@@ -36,7 +36,8 @@ from geofix.learn.country_work import (
     saved,
     specialist_lessons,
 )
-from geofix.learn.logistic import FOLDS, Fitted, fitted, folds, restricted
+from geofix.learn.logistic import FOLDS, Fitted, fitted, folds, restricted, stretches_of
+from geofix.learn.scatter import Stretch
 from geofix.models.backbones import PooledTrunk, read_state
 from geofix.models.classifier import Classifier, Standard, with_layer
 from geofix.models.countries import (
@@ -55,14 +56,16 @@ from geofix.shapes import PhotoViews
 
 @dataclass(eq=False)
 class _Fitting:
-    """One training: the photos that could be read, their standardised vectors (n, 2, d) and folds (n), and the
-    classifier whose trunk saw them; `logits` of every network so far, each photo's by a layer that never saw its group.
+    """One training: the photos that could be read, their standardised vectors (n, 2, d), folds (n) and stretches of
+    each fold and of all, and the classifier whose trunk saw them; `logits` of every network so far, each photo's by a
+    layer that never saw its group.
     """
 
     work: Work
     data: Labelled
     vectors: PhotoViews
     of_fold: np.ndarray
+    stretches: tuple[Stretch | None, ...]
     classifier: Classifier
     logits: dict[str, np.ndarray]
     done: int = 0
@@ -97,6 +100,7 @@ class _Fitting:
             penalty,
             weights=counts,
             start=before,
+            stretches=self.stretches,
             looks=self.looks,
             tell=lambda: self._tell(name),
         )
@@ -201,7 +205,11 @@ def _fitting(work: Work, data: Labelled) -> tuple[_Fitting, Origin]:
         seen = torch.from_numpy(vectors.astype(np.float32))
         classifier.standard.learn(seen.flatten(0, 1))
         standard = torch.stack([classifier.standard(seen[:, view]) for view in range(seen.shape[1])], dim=1).numpy()
-    return _Fitting(work, data, standard, folds(data.labels, data.groups, recipe.seed), classifier, {}), origin
+    of_fold = folds(data.labels, data.groups, recipe.seed)
+    stretches: tuple[Stretch | None, ...] = ()
+    if recipe.shrinkage < 1:
+        stretches = stretches_of(standard, of_fold, data.groups, recipe.shrinkage)
+    return _Fitting(work, data, standard, of_fold, stretches, classifier, {}), origin
 
 
 def _vectors(work: Work, classifier: Classifier, data: Labelled, origin: Origin) -> tuple[PhotoViews, np.ndarray]:

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor
 from torch.nn import functional
 
+from geofix.learn.scatter import Stretch, stretch_of
 from geofix.shapes import ClassRows, PhotoViews
 
 FOLDS = 5
@@ -73,6 +74,7 @@ def fitted(
     *,
     weights: np.ndarray | None = None,
     start: Fitted | None = None,
+    stretches: Sequence[Stretch | None] | None = None,
     looks: int | None = None,
     tell: Callable[[], None] | None = None,
 ) -> Fitted:
@@ -80,26 +82,58 @@ def fitted(
     photo counts. Photos are answered for by the mean over their first `looks` views, or over all.
 
     With `start`, of the same classes, the penalty is on the distance from its layers, fold by fold, so that little data
-    leave them as they are.
+    leave them as they are. With `stretches`, one for each fold and one for all photos (see `stretches_of`), the penalty
+    is on the weights of stretched vectors; layers are of vectors as they are.
     """
     counts = np.ones(len(rows)) if weights is None else weights
     unseen = np.zeros((len(vectors), classes), dtype=np.float32)
     without = []
+    maps = stretches or [None] * (len(np.unique(of_fold)) + 1)
     for place, fold in enumerate(np.unique(of_fold).tolist()):
         kept = of_fold[rows] != fold
         if not kept.any():  # one group alone: nobody else can answer for it
             kept = np.ones(len(rows), dtype=bool)
         before = None if start is None else start.without[place]
-        layer = fit(vectors[rows[kept]], targets[kept], classes, penalty, weights=counts[kept], start=before)
+        learned = vectors[rows[kept]], targets[kept]
+        layer = _stretched(maps[place], *learned, classes, penalty, counts[kept], before)
         asked = of_fold == fold
         unseen[asked] = layer.logits(vectors[asked, :looks])
         without.append(layer)
         if tell:
             tell()
-    whole = fit(vectors[rows], targets, classes, penalty, weights=counts, start=None if start is None else start.layer)
+    before = None if start is None else start.layer
+    whole = _stretched(maps[-1], vectors[rows], targets, classes, penalty, counts, before)
     if tell:
         tell()
     return Fitted(whole, tuple(without), unseen)
+
+
+def stretches_of(
+    vectors: PhotoViews, of_fold: np.ndarray, groups: Sequence[str], shrinkage: float
+) -> tuple[Stretch | None, ...]:
+    """How vectors are stretched by what differs within groups, without the photos of each fold and with all of them."""
+    names = np.asarray(groups)
+    parts = [of_fold != fold for fold in np.unique(of_fold)]
+    # Of one group alone nothing is left without it.
+    kept = [part if part.any() else ~part for part in (*parts, np.ones(len(vectors), dtype=bool))]
+    return tuple(stretch_of(vectors[part], names[part].tolist(), shrinkage) for part in kept)
+
+
+def _stretched(
+    stretch: Stretch | None,
+    vectors: PhotoViews,
+    targets: np.ndarray,
+    classes: int,
+    penalty: float,
+    weights: np.ndarray,
+    start: Layer | None,
+) -> Layer:
+    """As `fit`, with the penalty on weights of stretched vectors; the layer is of vectors as they are."""
+    if stretch is None:
+        return fit(vectors, targets, classes, penalty, weights=weights, start=start)
+    near = None if start is None else Layer(stretch.undone(start.weight), start.bias)
+    found = fit(stretch.of(vectors), targets, classes, penalty, weights=weights, start=near)
+    return Layer(stretch.of(found.weight), found.bias)
 
 
 def fit(

@@ -38,6 +38,7 @@ class CountryRecipe(BaseModel):
     # see that stay as they are, calibrated by cross-fitting: minutes, for some ten thousand photos
     stages: tuple[str, ...] = ()  # of logistic: modules whose maps are pooled beside the last ones
     penalty: float = Field(default=1e-4, gt=0)  # of logistic: on squared weights, of vectors of length 1
+    shrinkage: float = Field(default=1.0, gt=0, le=1)  # of logistic: how far scatter within groups is drawn to a sphere
     specialist_penalty: float | None = Field(default=None, gt=0)  # the same of specialists; none: `penalty`
     backbone_options: dict[str, str | int | float | bool] = Field(default_factory=dict)  # given to timm for both
     pretrained: Literal["imagenet", "file", "none"] = "imagenet"  # where trunks start; "none": seeded random
