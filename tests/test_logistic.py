@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,9 @@ def test_folds_keep_groups_whole_and_spread_labels() -> None:
         inside = [label for label, one in zip(labels, of, strict=True) if one == fold]
         assert 4 <= inside.count("FR") <= 8 and 4 <= inside.count("JP") <= 8
     assert (folds(labels, groups, seed=3) == of).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        folds([*labels, "GB"], [*groups, "alone"], seed=3)  # a country of one photo
     assert (folds(["FR", "JP", "FR"], ["one"] * 3, seed=0) == 0).all()
     assert set(folds(["FR", "JP", "FR", "JP"], list("abcd"), seed=0).tolist()) == {0, 1}
 

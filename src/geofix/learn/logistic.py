@@ -7,6 +7,7 @@ L-BFGS. Cross-fitting as in stacking (Wolpert 1992).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -54,13 +55,15 @@ def folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> np.ndarray
     of = np.zeros(len(labels), dtype=np.int64)
     if count < 2:
         return of
-    # Labels of fewer photos than there are folds are spread as well as they can be; scikit-learn warns of each.
+    # Labels of fewer photos than there are folds are spread as well as they can be.
     numbers = np.unique(np.asarray(labels), return_inverse=True)[1]
     if np.bincount(numbers).max() < count:
         count = max(2, int(np.bincount(numbers).max()))
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    for number, (_, left) in enumerate(splitter.split(numbers, numbers, np.asarray(groups))):
-        of[left] = number
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        for number, (_, left) in enumerate(splitter.split(numbers, numbers, np.asarray(groups))):
+            of[left] = number
     return of
 
 
