@@ -208,7 +208,9 @@ def _fitting(work: Work, data: Labelled) -> tuple[_Fitting, Origin]:
     of_fold = folds(data.labels, data.groups, recipe.seed)
     stretches: tuple[Stretch | None, ...] = ()
     if recipe.shrinkage < 1:
-        stretches = stretches_of(standard, of_fold, data.groups, recipe.shrinkage)
+        report = work.progress
+        tell = (lambda done, total: report("comparing photos of one group", done, total)) if report else None
+        stretches = stretches_of(standard, of_fold, data.groups, recipe.shrinkage, tell)
     return _Fitting(work, data, standard, of_fold, stretches, classifier, {}), origin
 
 

@@ -112,14 +112,25 @@ def fitted(
 
 
 def stretches_of(
-    vectors: PhotoViews, of_fold: np.ndarray, groups: Sequence[str], shrinkage: float
+    vectors: PhotoViews,
+    of_fold: np.ndarray,
+    groups: Sequence[str],
+    shrinkage: float,
+    tell: Callable[[int, int], None] | None = None,
 ) -> tuple[Stretch | None, ...]:
-    """How vectors are stretched by what differs within groups, without the photos of each fold and with all of them."""
+    """How vectors are stretched by what differs within groups, without the photos of each fold and with all of them;
+    `tell` hears how many of these are done.
+    """
     names = np.asarray(groups)
     parts = [of_fold != fold for fold in np.unique(of_fold)]
     # Of one group alone nothing is left without it.
     kept = [part if part.any() else ~part for part in (*parts, np.ones(len(vectors), dtype=bool))]
-    return tuple(stretch_of(vectors[part], names[part].tolist(), shrinkage) for part in kept)
+    found = []
+    for part in kept:
+        found.append(stretch_of(vectors[part], names[part].tolist(), shrinkage))
+        if tell:
+            tell(len(found), len(kept))
+    return tuple(found)
 
 
 def _stretched(
