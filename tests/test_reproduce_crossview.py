@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from commands import Captured, called
 from geofix import papers
 from geofix.cli.paper_tables import paper_page, rows_csv
 from geofix.data.layouts import open_dataset
 from geofix.errors import UsageError
 from geofix.papers import Row
+from geofix.reproduce.claims import judged
 from geofix.reproduce.rows import Bench, RowResult, planned, read_row, run_rows
 from test_crossview_training import put_views
 from toy_views import university
@@ -61,6 +63,31 @@ def test_the_page_has_published_and_ours(bench: Bench) -> None:
     lines = list(csv.DictReader(rows_csv(bench, [look(papers.open_row("bui/3/small-gem"))]).splitlines()))
     assert [line["recall_at"] for line in lines] == ["1", "5", "10", "20", "AP"] * 2
     assert all(0 <= float(line["low95"]) <= float(line["recall"]) <= float(line["high95"]) <= 1 for line in lines)
+
+
+def test_claims_are_those_of_views(capsys: Captured, bench: Bench, tmp_path: Path) -> None:
+    found = judged(bench, lambda row: read_row(bench, row))
+    of_views = [claim for claim in papers.claims() if claim.across_views]
+    assert [(one.claim, one.data) for one in found] == [
+        (claim, f"views {way}") for claim in of_views for way in ("drone-satellite", "satellite-drone")
+    ]
+    assert all("rows are not run" in one.missing for one in found)
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    status, out, err = called(
+        capsys, "reproduce", "claims", "--data", tmp_path / "views", "--out", tmp_path / "claims", *settings
+    )
+    assert status == 0, err
+    assert "# What the papers claim, on our data" in (tmp_path / "claims" / "claims.md").read_text(encoding="utf-8")
+    assert [Path(line).name for line in out.splitlines()] == ["bui.md", "rows.csv", "claims.md"]
+
+
+def test_rows_that_settings_make_the_same_are_not_compared(bench: Bench) -> None:
+    rows = [papers.open_row(f"bui/3/{name}") for name in ("resnet50-gem", "seresnet50-gem", "no-blocks")]
+    rows += [papers.open_row(f"bui/3/{name}") for name in ("resnet50-average", "seresnet50-average")]
+    run_rows(bench, rows, 1)
+    found = {one.claim.name: one.missing for one in judged(bench, lambda row: read_row(bench, row))}
+    assert found["channel-attention"] == "the settings over every row make the rows that it compares one and the same"
+    assert "independent groups" in found["blocks"] and "independent groups" in found["gem-across-views"]
 
 
 def test_photos_of_the_release_are_counted_by_view(tmp_path: Path) -> None:

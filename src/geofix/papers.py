@@ -132,7 +132,8 @@ class Claim:
     mean over the pairs, or, with `every`, in each of them.
 
     `asked` are the queries it is about: all, day or night. With `overfits`, rows trained over epochs, the claim is
-    that no epoch after `overfits_after` is the best one where weights are chosen.
+    that no epoch after `overfits_after` is the best one where weights are chosen. With `across_views` its rows are of
+    views that ask each other, else of places.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Claim:
     less: tuple[str, ...] = ()
     overfits: tuple[str, ...] = ()
     overfits_after: int = 0
+    across_views: bool = False
     note: str = ""
 
     @property

@@ -89,7 +89,7 @@ def claims_page(bench: Bench, verdicts: Sequence[Verdict]) -> str:
     """What was claimed, what came out, and whether that can be told from chance."""
     tested = [verdict for verdict in verdicts if verdict.p is not None]
     lines = [
-        "# What the two papers claim, on our data",
+        "# What the papers claim, on our data",
         *_setting(bench, None),
         f"Differences are of recall in percentage points, with 95 % intervals over independent groups of queries and "
         f"over seeds, the queries paired. p is corrected for the {len(tested)} claims tested (Holm); a claim holds, or "

@@ -63,7 +63,7 @@ def reproduce(
     if seeds < 1 or (budget is not None and not 0 < budget < math.inf):
         raise UsageError(f"{seeds} seeds and a budget of {budget} minutes were asked for; both are above 0.")
     keep_freed_memory()
-    rows, begun = _asked(names), is_file(out / PLAN)
+    rows, begun = _asked(names, data[0]), is_file(out / PLAN)
     shown = _shown_only(names)
     if shown == [COUNTRIES] and not any(row.runs for row in rows):
         if len(data) > 1 or budget is not None or nights is not None or day_night:
@@ -108,14 +108,18 @@ def reproduce(
     output.finish([GeofixError(f"{one.row.name}: {one.problem}") for one in results if one.problem])
 
 
-def _asked(names: list[str]) -> list[Row]:
-    """The rows that papers, tables, rows and the word claims name, each once."""
+def _asked(names: list[str], data: Path) -> list[Row]:
+    """The rows that papers, tables, rows and the word claims name, each once; of claims those on data of this kind."""
     from geofix import papers
+    from geofix.data.layouts import open_dataset
+    from geofix.reproduce.rows import across_views
 
     rows: dict[str, Row] = {}
     for name in names:
         if name == papers.CLAIMS:
-            found = [papers.open_row(row) for claim in papers.claims() for row in claim.rows]
+            views = across_views(open_dataset(data))
+            fitting = [claim for claim in papers.claims() if claim.across_views == views]
+            found = [papers.open_row(row) for claim in fitting for row in claim.rows]
         else:
             found = papers.chosen_rows(name)
         rows |= {row.name: row for row in found}

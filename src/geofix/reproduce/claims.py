@@ -12,7 +12,7 @@ from geofix import papers
 from geofix.errors import DataError
 from geofix.metrics import holm, seeded_difference
 from geofix.papers import Claim, Row
-from geofix.reproduce.rows import Bench, RowResult, queries_of
+from geofix.reproduce.rows import Bench, RowResult, is_across_views, queries_of
 
 LEVEL = 0.05
 FEWEST_GROUPS = 5  # of queries; from fewer an interval says nothing
@@ -63,8 +63,16 @@ class Verdict:
 
 
 def judged(bench: Bench, look: Look) -> list[Verdict]:
-    """Every claim on every data set, corrected for how many could be tested; those that could not are last."""
-    verdicts = [_judge(bench, claim, data, look) for claim in papers.claims() for data in bench.tested]
+    """Every claim on every data set of its kind (places, or views), corrected for how many could be tested; those that
+    could not are last.
+    """
+    fitting = [
+        (claim, data)
+        for claim in papers.claims()
+        for data in bench.tested
+        if claim.across_views == is_across_views(data)
+    ]
+    verdicts = [_judge(bench, claim, data, look) for claim, data in fitting]
     tested = [verdict for verdict in verdicts if verdict.p is not None]
     corrected = holm([verdict.p for verdict in tested if verdict.p is not None])
     known = [replace(verdict, corrected_p=p) for verdict, p in zip(tested, corrected, strict=True)]
@@ -79,6 +87,12 @@ def _judge(bench: Bench, claim: Claim, data: str, look: Look) -> Verdict:
         missing = f"{len(lacking)} of its {len(results)} rows are not run: {lacking[0]}{others}"
         return Verdict(claim, data, missing=missing)
     seeds = min(result.seeds for result in results.values())
+    if claim.more and all(
+        _alike(results[one], results[other], data) for one, other in zip(claim.more, claim.less, strict=True)
+    ):
+        return Verdict(
+            claim, data, missing="the settings over every row make the rows that it compares one and the same"
+        )
     if claim.overfits:
         return _overfitting(claim, data, seeds, [results[name] for name in claim.overfits])
     try:
@@ -105,6 +119,12 @@ def _judge(bench: Bench, claim: Claim, data: str, look: Look) -> Verdict:
     whole = difference(claim.more, claim.less)
     p, agrees = _in_every(pairs) if claim.every else (whole.p, whole.value > 0)
     return Verdict(claim, data, seeds, whole, pairs, p=p, agrees=agrees)
+
+
+def _alike(one: RowResult, other: RowResult, data: str) -> bool:
+    """Whether two rows were asked by one encoder in the same way."""
+    first, second = (dict(result.scores[data][0].protocol) for result in (one, other))
+    return "encoder" in first and first == second
 
 
 def _trainings(name: str) -> set[str]:

@@ -158,6 +158,16 @@ class Bench:
         return found
 
 
+def across_views(dataset: Dataset) -> bool:
+    """Whether views ask each other in a data set, drone and satellite."""
+    return any(way in directions(split.views) for split in dataset.splits.values() for way in _BOTH_WAYS)
+
+
+def is_across_views(data: str) -> bool:
+    """Whether a column of the tables is of views that ask each other."""
+    return data.rpartition(" ")[2] in _BOTH_WAYS
+
+
 def _directions(name: str, dataset: Dataset, split: str) -> dict[str, tuple[Dataset, str]]:
     """By column the data with a split asked in each direction between drone and satellite; nothing without these."""
     part = dataset.splits[split]
