@@ -302,6 +302,7 @@ def _listed(fix: Fix) -> str:
     if fix.scene:
         scenes = sorted(fix.scene.items(), key=lambda one: -one[1])
         lines.append("  scene: " + ", ".join(f"{name} {value:.2f}" for name, value in scenes))
+    if fix.scene or routing.by_position:
         for head, said in routing.heads.items():
             counts = routing.weights[head]
             would = ", ".join(f"{code} {value:.2f}" for code, value in said)

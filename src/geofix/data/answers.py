@@ -24,7 +24,7 @@ _SHRINKS = 3.0  # how many times smaller the median error must become
 class Answers:
     """What can be scored: rows (n, 2) in degrees with a usable truth; `predicted` is NaN for no answer.
 
-    `countries` are the true ones as a column of the table names them, "" for none; None of it is used but on request.
+    `countries` are the true ones as a column of the table names them, "" for none.
     `left_out` counts rows without a usable truth, `unusable` those whose prediction is no point: they have no answer.
     `without_truth` and `without_prediction` are the photos that only one of two tables has, `problems` a sentence for
     every input that could not be used.
