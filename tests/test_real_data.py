@@ -73,14 +73,16 @@ def test_bf16_describes_real_photos_as_fp32_does(
 # -- training -----------------------------------------------------------------------------------------------------
 
 
-def trained(cambridge: Dataset, weights: Path, out: Path, full: bool, name: str, *short: str) -> dict[str, Any]:
-    """What a recipe learns from the whole train split, or, in the short form, from a part of it in small photos."""
+def trained(
+    cambridge: Dataset, weights: Path, out: Path, full: bool, name: str, *short: str, part: float = 0.3
+) -> dict[str, Any]:
+    """What a recipe learns from the whole train split, or, in the short form, from `part` of it in small photos."""
     recipe = recipes.with_settings(recipes.load(name), ["image_size=320x320"])
     dataset = cambridge
     if not full:
         recipe = recipes.with_settings(recipe, ["image_size=128x128", "netvlad_photos=100", "epochs=1", *short])
-        part = cut_block(cambridge.split("train"), 0.3, 25.0).block
-        dataset = Dataset(cambridge.root, cambridge.layout, {"train": part})
+        block = cut_block(cambridge.split("train"), part, 25.0).block
+        dataset = Dataset(cambridge.root, cambridge.layout, {"train": block})
     train(recipe, dataset, out, weights=weights)
     log = list(csv.DictReader((out / "metrics.csv").read_text(encoding="utf-8").splitlines()))
     assert {row["false_negatives"] for row in log} == {"0"}
@@ -93,7 +95,7 @@ def test_the_best_recipe_generalises(
     cambridge: Dataset, shared: Path, tmp_path: Path, slow_runs: Callable[[int, int], int]
 ) -> None:
     full = slow_runs(1, 0) == 1
-    found = trained(cambridge, shared / WEIGHTS, tmp_path / "run", full, "resnet18-best")
+    found = trained(cambridge, shared / WEIGHTS, tmp_path / "run", full, "resnet18-best", part=0.12)
     assert found["train"]["difference"]["1"]["points"] > 0
     if full:
         assert found["block"]["difference"]["5"]["points"] >= 0
