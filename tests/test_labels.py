@@ -18,6 +18,21 @@ from geofix.photos import Photo
 from geofix.positions import Position
 
 
+def test_photographers_are_independent_and_their_sequences_are_not() -> None:
+    """The photographer where one is named, else the sequence, else the photo; whole photographers are held out."""
+    who = [("anna", "a1"), ("anna", "a2"), ("ben", "b1"), (None, "c1"), (None, None), ("dora", None)]
+    photos = tuple(
+        Photo(f"{number}.jpg", Path(f"{number}.jpg"), group=group or author, author=author)
+        for number, (author, group) in enumerate(who)
+    )
+    groups = tuple(photo.group or photo.name for photo in photos)
+    data = Labelled(photos, ("FR", "JP", "FR", "JP", "FR", "JP"), (None,) * 6, groups)
+    assert data.clusters == ("anna", "anna", "ben", "c1", "4.jpg", "dora")
+    for seed in range(20):
+        kept, held = held_out_groups(data, 0.5, seed)
+        assert not {data.clusters[row] for row in kept} & {data.clusters[row] for row in held}
+
+
 def split(*photos: Photo) -> Split:
     return Split("train", photos, photos, leave_one_out=True)
 

@@ -201,7 +201,9 @@ def _scored(run: CountryRun, test: _Test, errors: tuple[PhotoError, ...]) -> Cou
     found = {way: _predictions(test, way) for way in ways}
     for way, one in found.items():
         by_photo[way] = score_classes(one, training, protocol={**test.protocol, "routing": way})
-        by_group[way] = score_classes(_pooled(one), training, protocol={**test.protocol, "routing": way})
+        by_group[way] = score_classes(
+            _pooled(one, test.labelled.groups), training, protocol={**test.protocol, "routing": way}
+        )
         by_scene[way] = _by_scene(one, named)
         least = run.knows.sureness.hard if way == "hard" else run.knows.sureness.soft
         if least is not None:
@@ -238,7 +240,7 @@ def _scenes_alone(
     data = labelled.take(seen.rows)
     assert run.knows.router is not None and seen.scenes is not None
     head = run.knows.router
-    found = ClassPredictions(seen.scenes, head.classes, data.labels, data.groups)
+    found = ClassPredictions(seen.scenes, head.classes, data.labels, data.clusters)
     scores = score_classes(found, dict(zip(head.classes, head.photos, strict=True)), protocol=protocol)
     names = sorted(set(data.labels))
     parts = {name: _part(found, np.array([label == name for label in data.labels])) for name in names}
@@ -251,16 +253,16 @@ def _scenes_alone(
 
 def _predictions(test: _Test, way: str) -> ClassPredictions:
     routing = "hard" if way == "hard" else "soft"
-    return ClassPredictions(test.probabilities(routing), test.classes(), test.labelled.labels, test.labelled.groups)
+    return ClassPredictions(test.probabilities(routing), test.classes(), test.labelled.labels, test.labelled.clusters)
 
 
-def _pooled(found: ClassPredictions) -> ClassPredictions:
+def _pooled(found: ClassPredictions, of_photos: Sequence[str]) -> ClassPredictions:
     """The photos of each group taken together: probabilities multiplied, as if each saw the place independently, to the
     power of one over their number (a geometric mean)."""
     logs = np.log(np.maximum(found.probabilities, 1e-12))
-    groups = sorted(set(found.clusters))
+    groups = sorted(set(of_photos))
     number = {group: row for row, group in enumerate(groups)}
-    of = np.array([number[group] for group in found.clusters])
+    of = np.array([number[group] for group in of_photos])
     sums = np.zeros((len(groups), logs.shape[1]))
     np.add.at(sums, of, logs)
     means = np.exp(sums / np.bincount(of)[:, None])
@@ -268,7 +270,9 @@ def _pooled(found: ClassPredictions) -> ClassPredictions:
     for row, label in zip(of.tolist(), found.truth, strict=True):
         truth.setdefault(row, Counter())[label] += 1
     labels = tuple(truth[row].most_common(1)[0][0] for row in range(len(groups)))
-    return ClassPredictions(means / means.sum(axis=1, keepdims=True), found.classes, labels, tuple(groups))
+    cluster = dict(zip(of_photos, found.clusters, strict=True))
+    clusters = tuple(cluster[group] for group in groups)
+    return ClassPredictions(means / means.sum(axis=1, keepdims=True), found.classes, labels, clusters)
 
 
 def _uncalibrated(test: _Test, way: str) -> float:
@@ -289,7 +293,7 @@ def _as_positions(run: CountryRun, test: _Test) -> CoordinateScores | None:
     middles = np.array([run.knows.centres.get(name, (np.nan, np.nan)) for name in names])
     predicted = middles[test.seen.countries().argmax(axis=1)][rows]
     truth = latlons([position for row in rows if (position := test.labelled.photos[row].position) is not None])
-    clusters = [test.labelled.groups[row] for row in rows]
+    clusters = [test.labelled.clusters[row] for row in rows]
     return score_coordinates(truth, predicted, clusters, level=test.level)
 
 
@@ -297,8 +301,10 @@ def _leaking(dataset: Dataset, split: str, labelled: Labelled) -> int | None:
     """How many photos share a location, sequence or photographer with the train split."""
     if split == "train" or "train" not in dataset.splits:
         return None
-    learned = {photo.group for photo in dataset.split("train").photos if photo.group}
-    return sum(photo.group in learned for photo in labelled.photos)
+    train = dataset.split("train").photos
+    groups = {photo.group for photo in train if photo.group}
+    authors = {photo.author for photo in train if photo.author}
+    return sum(photo.group in groups or photo.author in authors for photo in labelled.photos)
 
 
 def _router_scores(test: _Test) -> ClassScores | None:
@@ -308,7 +314,7 @@ def _router_scores(test: _Test) -> ClassScores | None:
     if router is None or scenes is None or not rows:
         return None
     data = test.labelled.take(rows)
-    found = ClassPredictions(scenes[rows], router.classes, tuple(str(scene) for scene in data.scenes), data.groups)
+    found = ClassPredictions(scenes[rows], router.classes, tuple(str(scene) for scene in data.scenes), data.clusters)
     return score_classes(found, dict(zip(router.classes, router.photos, strict=True)), protocol=test.protocol)
 
 
@@ -351,7 +357,7 @@ def _continents(run: CountryRun, test: _Test) -> Answered | None:
         return None
     names, summed = summed_by_continent(run.knows.countries, test.seen.countries())
     truth = [continent_of(code) for code in test.labelled.labels]
-    found = ClassPredictions(summed, names, tuple(truth), test.labelled.groups)
+    found = ClassPredictions(summed, names, tuple(truth), test.labelled.clusters)
     return answered(found.confidences(), found.hits(), least, found.clusters)
 
 

@@ -51,6 +51,12 @@ class Labelled:
         return Labelled(self.photos, self.labels, tuple(scenes), self.groups)
 
     @property
+    def clusters(self) -> tuple[str, ...]:
+        """What is independent of each other: the photographer where one is named, as all their sequences tell of the
+        same habits and journeys, else the group."""
+        return tuple(photo.author or group for photo, group in zip(self.photos, self.groups, strict=True))
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many photos carry each label, labels sorted."""
         return dict(sorted(Counter(self.labels).items()))
@@ -155,12 +161,12 @@ def middles(labelled: Labelled) -> dict[str, tuple[float, float]]:
 
 
 def held_out_groups(labelled: Labelled, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to learn from and rows held out: about `share` of the photos, whole groups drawn by chance.
+    """Rows to learn from and rows held out: about `share` of the photos, whole clusters drawn by chance.
 
-    A group that holds all photos of a label is never held out: nothing could be learned of that label then.
+    A cluster that holds all photos of a label is never held out: nothing could be learned of that label then.
     """
     rows_of: dict[str, list[int]] = {}
-    for row, group in enumerate(labelled.groups):
+    for row, group in enumerate(labelled.clusters):
         rows_of.setdefault(group, []).append(row)
     left = Counter(labelled.labels)
     held: list[int] = []

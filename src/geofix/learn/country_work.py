@@ -202,4 +202,4 @@ def at_least_two(counts: dict[str, int], what: str, name: str = "") -> None:
 
 
 def group_count(data: Labelled) -> int:
-    return len(set(data.groups))
+    return len(set(data.clusters))

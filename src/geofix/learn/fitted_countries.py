@@ -205,7 +205,7 @@ def _fitting(work: Work, data: Labelled) -> tuple[_Fitting, Origin]:
         seen = torch.from_numpy(vectors.astype(np.float32))
         classifier.standard.learn(seen.flatten(0, 1))
         standard = torch.stack([classifier.standard(seen[:, view]) for view in range(seen.shape[1])], dim=1).numpy()
-    of_fold = folds(data.labels, data.groups, recipe.seed)
+    of_fold = folds(data.labels, data.clusters, recipe.seed)
     stretches: tuple[Stretch | None, ...] = ()
     if recipe.shrinkage < 1:
         report = work.progress
