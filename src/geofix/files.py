@@ -25,6 +25,11 @@ def paths_of(named: AnyPath | Iterable[AnyPath]) -> list[Path]:
     return [Path(named)] if isinstance(named, str | Path) else [Path(one) for one in named]
 
 
+def path_if(named: AnyPath | None) -> Path | None:
+    """The path, if one is named."""
+    return None if named is None else Path(named)
+
+
 def shipped_files(folder: str, suffix: str) -> dict[str, Traversable]:
     """The files of a folder that comes with geofix, by name without suffix: from the wheel or, in a checkout, from
     its root; nothing where there is no such folder."""

@@ -15,7 +15,7 @@ from geofix.data.geotag_csv import Row
 from geofix.data.maps.open import is_map
 from geofix.encode import Inference, Progress, encode_chunk
 from geofix.errors import AtlasError, DataError, PhotoError, UsageError
-from geofix.files import AnyPath, absolute, is_file, is_folder, paths_of
+from geofix.files import AnyPath, absolute, is_file, is_folder, path_if, paths_of
 from geofix.models.runs import Run
 from geofix.photos import Photo, find_photos, read_bytes, read_capture
 from geofix.recipes import Precision
@@ -51,8 +51,7 @@ def index(
     or overrides positions by file name. Photos already in the atlas, unchanged on disk and in the
     position a name or table gives them, are left alone, so the same command continues a killed one.
     """
-    table, folder = (None if one is None else Path(one) for one in (csv, images))
-    photos, problems = gather(paths_of(sources), table, folder)
+    photos, problems = gather(paths_of(sources), path_if(csv), path_if(images))
     atlas = Atlas.open_or_create(Path(atlas_folder), run)
     known, positions = atlas.known(), atlas.positions()
     fresh = [

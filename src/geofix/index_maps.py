@@ -89,9 +89,8 @@ def index_maps(
     if not plans:
         raise DataError(f"None of the {len(sources)} maps can be used. The first: {errors[0]}")
     atlas = Atlas.open_or_create(atlas_folder, run, "tiles")
-    said = {str(aerial.path): aerial.ce90_m if ce90_m is None else ce90_m for aerial, _ in plans}
-    near_m = {path: UNKNOWN_CE90_M if one is None else one for path, one in said.items()}
-    atlas.note_maps({str(aerial.path): crs for aerial, _ in plans}, near_m)
+    near_m = {str(aerial.path): _first_said(ce90_m, aerial.ce90_m, UNKNOWN_CE90_M) for aerial, _ in plans}
+    atlas.note_maps(dict.fromkeys(near_m, crs), near_m)
     known = atlas.hashes()
     wanted = {tile_path(aerial.path, tile.name): (aerial, tile) for aerial, tiling in plans for tile in tiling.tiles}
     fresh = [path for path, (aerial, _) in wanted.items() if known.get(path) != aerial.fingerprint]
@@ -154,6 +153,11 @@ def frames_calibration(run: Run, verified: bool = False) -> Calibration | None:
         return Calibration.from_dict(json.loads(file.read_text(encoding="utf-8")))
     except ValueError as error:
         raise WeightsError(f"{file} is damaged ({error}); copy the run again, or leave the file out.") from error
+
+
+def _first_said(*lengths_m: float | None) -> float:
+    """The first that is known; nought is a length, too."""
+    return next(length_m for length_m in lengths_m if length_m is not None)
 
 
 def _take_over(brought: Calibration | None, atlas: Atlas, verified: bool) -> None:

@@ -17,7 +17,7 @@ from geofix.data.blocks import cut_block
 from geofix.data.pairs import without_places
 from geofix.data.places import Benchmark, Dataset, Split, benchmark, split_hash
 from geofix.errors import PhotoError, RecipeError, UsageError
-from geofix.files import AnyPath, is_file, is_folder, paths_of, write_atomically, write_json
+from geofix.files import AnyPath, is_file, is_folder, path_if, paths_of, write_atomically, write_json
 from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out, is_helper
 from geofix.learn.classes import ClassLesson
 from geofix.learn.clusters import place_clusters
@@ -71,7 +71,7 @@ def train(
 
     Raises RecipeError, WeightsError, DataError, TrainingError, StorageError.
     """
-    out, weights, members = Path(out), None if weights is None else Path(weights), paths_of(members)
+    out, weights, members = Path(out), path_if(weights), paths_of(members)
     told = [] if say is None else say
     if resume and is_file(out / SCORES):
         told.append(f"{out} is a finished run; nothing is left to do.")

@@ -18,7 +18,7 @@ from geofix.data import (
 )
 from geofix.data.places import Dataset
 from geofix.errors import DataError, first_few
-from geofix.files import AnyPath, is_file, is_folder
+from geofix.files import AnyPath, is_file, is_folder, path_if
 from geofix.photos import is_photo, photo_files
 
 # names listed when a structure is not understood
@@ -72,7 +72,7 @@ def open_dataset(path: AnyPath, *, image_root: AnyPath | None = None, split_by_t
     _refuse_missing(path)
     for name, found, read in LAYOUTS:
         if found(path):
-            options = Options(None if image_root is None else Path(image_root), split_by_time)
+            options = Options(path_if(image_root), split_by_time)
             _refuse_unfitting(path, name, options)
             return read(path, options)
     raise DataError(_nothing_found(path))

@@ -12,7 +12,7 @@ from geofix.countries.look import look
 from geofix.data.labels import Labelled, held_out_groups, labelled_scenes, middles
 from geofix.data.places import Dataset, Split
 from geofix.errors import PhotoError
-from geofix.files import AnyPath, is_file, is_folder, write_atomically
+from geofix.files import AnyPath, is_file, is_folder, path_if, write_atomically
 from geofix.learn.checkpoints import CHECKPOINT, LOGS, check_out
 from geofix.learn.class_learner import METRICS, ClassTask, learn_classes
 from geofix.learn.country_work import (
@@ -75,7 +75,7 @@ def train_countries(
     cache. `resume` goes on from the last checkpoint of the network that was being trained. What cannot be used goes to
     `errors`. Raises DataError, RecipeError, TrainingError, StorageError, UsageError, WeightsError.
     """
-    out, weights = Path(out), None if weights is None else Path(weights)
+    out, weights = Path(out), path_if(weights)
     told, failed = [] if say is None else say, [] if errors is None else errors
     if resume and is_file(out / WEIGHTS):
         told.append(f"{out} is a finished run; nothing is left to do.")

@@ -8,7 +8,7 @@ there are fewer photos than directions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,7 +57,7 @@ def stretch_of(vectors: PhotoViews, groups: Sequence[str], shrinkage: float) -> 
     factors = np.sqrt(shrinkage * mean / ((1 - shrinkage) * variances + shrinkage * mean))
     bare = Stretch(directions, factors.astype(np.float32), 1.0)
     scale = float(np.sqrt(np.square(rows).sum() / np.square(bare.of(rows)).sum()))
-    return Stretch(bare.directions, bare.factors, scale)
+    return replace(bare, scale=scale)
 
 
 def _principal(away: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -66,13 +66,12 @@ def judged(bench: Bench, look: Look) -> list[Verdict]:
     """Every claim on every data set of its kind (places, or views), corrected for how many could be tested; those that
     could not are last.
     """
-    fitting = [
-        (claim, data)
+    verdicts = [
+        _judge(bench, claim, data, look)
         for claim in papers.claims()
         for data in bench.tested
         if claim.across_views == is_across_views(data)
     ]
-    verdicts = [_judge(bench, claim, data, look) for claim, data in fitting]
     tested = [verdict for verdict in verdicts if verdict.p is not None]
     corrected = holm([verdict.p for verdict in tested if verdict.p is not None])
     known = [replace(verdict, corrected_p=p) for verdict, p in zip(tested, corrected, strict=True)]
