@@ -755,8 +755,8 @@ def test_ctrl_c_says_how_to_go_on(capsys: Captured, tmp_path: Path, monkeypatch:
     status, out, err = called(capsys, "train", "resnet18-gem", "--out", tmp_path / "run")
     assert (status, out) == (130, "")
     assert err == (
-        "geofix: stopped; run the same command again (index, evaluate, reproduce and data night go on where they were, "
-        "train does with --resume).\n"
+        "geofix: stopped; run the same command again (index, evaluate, reproduce, data night and data world go on "
+        "where they were, train does with --resume).\n"
     )
 
 

@@ -94,16 +94,6 @@ def test_arguments_that_make_no_sense_are_refused(tmp_path: Path, arguments: dic
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_that_breaks_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_countries(tmp_path / "out", regions=4, size=SIZE, progress=stop)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_regions_go_in_turn_over_countries_and_scenes() -> None:
     planned = list(plan_regions(10, 2, 0))
     assert [region.code for region in planned[:4]] == ["FR", "PL", "FR", "PL"]

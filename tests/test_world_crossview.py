@@ -230,16 +230,6 @@ def test_flights_that_cannot_be_flown_are_refused(change: dict[str, object], mes
         replace(LAYOUTS["university-1652"].flight, **change)
 
 
-def test_a_run_that_breaks_leaves_nothing(tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_crossview(tmp_path / "out", places=1, progress=stop, **SMALL)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_run_that_is_killed_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from geofix.world.writers.crossview import write_crossview\n"

@@ -7,17 +7,19 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from geofix.errors import UsageError, storage_error
+from geofix.errors import StorageError, UsageError, storage_error
+from geofix.version import __version__
 
 AnyPath = str | Path
 """A file or folder as people name it; inside geofix it is a Path."""
+_ORDER = ".order"  # in a folder that is not whole yet
 
 
 def paths_of(named: AnyPath | Iterable[AnyPath]) -> list[Path]:
@@ -109,28 +111,73 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path, order: dict[str, object] | None = None) -> Iterator[Path]:
     """A hidden folder beside `out` to write into, which takes its name at the end and is gone after a failure.
 
-    Raises UsageError when `out` holds anything already, and StorageError for what the disk refuses.
+    With an `order`, all that decides what is written, it stays after a stop, a kill or a full disk: the next call with
+    the same order finds what `keep` wrote there, one with another begins anew. Raises UsageError when `out` holds
+    anything already, and StorageError for what the disk refuses.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; name a folder that does not exist yet.")
     out = out.resolve()  # a link to an empty folder, or a dot
     partial = out.with_name(f".{out.name}.partial")
     was_there = out.is_dir()
+    asked = None if order is None else json.dumps({"geofix": __version__, **order}, default=repr)
+    _refuse_full(out)
     try:
-        if out.is_dir() and any(out.iterdir()):
-            raise UsageError(f"{out} is not empty; name a folder that does not exist yet, or empty this one.")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        if asked is None or not _began(partial, asked):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            if asked is not None:
+                write_atomically(partial / _ORDER, asked)
         if out.is_dir():
             out.rmdir()  # now rather than after hours: a mount point cannot be replaced
         yield partial
+        (partial / _ORDER).unlink(missing_ok=True)
         partial.rename(out)
-    except OSError as error:
-        raise storage_error(error, out) from error
+    except BaseException as error:
+        broken_off = not isinstance(error, Exception) or isinstance(error, OSError | StorageError)
+        if asked is None or not broken_off:
+            shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise storage_error(error, out) from error
+        raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         if was_there:
             out.mkdir(exist_ok=True)
+
+
+def _refuse_full(out: Path) -> None:
+    try:
+        full = out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        raise storage_error(error, out) from error
+    if full:
+        raise UsageError(f"{out} is not empty; name a folder that does not exist yet, or empty this one.")
+
+
+def _began(partial: Path, order: str) -> bool:
+    """Whether a broken-off call of the same order left its work here; halves of files are taken away."""
+    try:
+        if (partial / _ORDER).read_text() != order:
+            return False
+    except (OSError, ValueError):
+        return False
+    for half in partial.rglob(".*.part"):
+        half.unlink()
+    return True
+
+
+def keep(folder: Path, paths: Sequence[str], made: Callable[[], bytes]) -> None:
+    """Write what `made` gives to every one of `paths` in a folder, each whole, unless all of them are there."""
+    files = [folder / path for path in paths]
+    # A rename that a power cut overtook leaves an empty file. Waiting for the disk each time would be a third slower.
+    if all(file.is_file() and file.stat().st_size for file in files):
+        return
+    content = made()
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half = file.with_name(f".{file.name}.part")
+        half.write_bytes(content)
+        half.replace(file)

@@ -73,7 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _stopped() -> int:
     sys.stderr.write(
-        "geofix: stopped; run the same command again (index, evaluate, reproduce and data night go on where they were, "
-        "train does with --resume).\n"
+        "geofix: stopped; run the same command again (index, evaluate, reproduce, data night and data world go on "
+        "where they were, train does with --resume).\n"
     )
     return _INTERRUPTED

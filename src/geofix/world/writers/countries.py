@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
-from geofix.files import whole_folder
+from geofix.files import keep, whole_folder
 from geofix.positions import Position
 from geofix.world.conditions import DAY, Conditions
 from geofix.world.geometry.regions import SCENES
@@ -96,7 +96,8 @@ def write_countries(
     progress = progress or (lambda _done, _total: None)
     shots: list[_Shot] = []
     rows: list[Row] = []
-    with whole_folder(out) as partial:
+    order = {"kind": "countries", "regions": regions, "photos": photos, "seed": seed, "countries": countries}
+    with whole_folder(out, order | {"conditions": conditions, "size": size}) as partial:
         for region in planned:
             town = build_region(region.scene, region.code, _seed(seed, region.number), photos)
             for shot in _shots(region, town, conditions, size):
@@ -159,10 +160,12 @@ def _varied(conditions: Conditions, rng: np.random.Generator) -> Conditions:
 
 def _write(folder: Path, town: Town, shot: _Shot) -> Row:
     """Render a photo and put it where it belongs; returns its row of the table."""
-    file = folder / shot.path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pixels = render(town, shot.camera, shot.conditions, shot.seed)
-    file.write_bytes(tagged_jpeg(pixels, shot.conditions, shot.position, shot.heading_deg, shot.taken))
+
+    def taken() -> bytes:
+        pixels = render(town, shot.camera, shot.conditions, shot.seed)
+        return tagged_jpeg(pixels, shot.conditions, shot.position, shot.heading_deg, shot.taken)
+
+    keep(folder, [shot.path], taken)
     region = shot.region
     return {
         "IMG_ID": shot.path,

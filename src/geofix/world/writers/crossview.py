@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
-from geofix.files import whole_folder
+from geofix.files import keep, whole_folder
 from geofix.photos import save_png
 from geofix.shapes import Pixels
 from geofix.world.conditions import Conditions
@@ -83,9 +83,11 @@ def write_crossview(
     entries = chosen.entries(found)
     shots = [picture for entry in entries for picture in plan.pictures(entry)]
     progress = progress or (lambda _done, _total: None)
-    with whole_folder(out) as partial:
+    order = {"kind": "crossview", "places": places, "seed": seed, "size": size, "survey": survey}
+    order |= {"layout": layout, "shares": shares, "flight": flown, "conditions": conditions}
+    with whole_folder(out, order | {"streets": plan.street_views, "outskirts": outskirts_m}) as partial:
         for folder in chosen.empty_folders(entries):
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir(parents=True, exist_ok=True)
         for done, shot in enumerate(shots, start=1):
             _write(partial, town, shot)
             progress(done, len(shots))
@@ -196,15 +198,14 @@ def _street_camera(spot: np.ndarray, aim: np.ndarray, size: int) -> Camera:
 
 def _write(folder: Path, town: Town, shot: Picture) -> None:
     """Render a picture once and put it wherever it belongs, a JPEG with its position."""
-    pixels = _rendered(town, shot)
-    if shot.paths[0].endswith(".png"):
-        encoded = save_png(pixels)
-    else:
-        encoded = tagged_jpeg(pixels, shot.conditions, shot.position(town), shot.true_heading_deg(town), shot.taken)
-    for path in shot.paths:
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encoded)
+
+    def taken() -> bytes:
+        pixels = _rendered(town, shot)
+        if shot.paths[0].endswith(".png"):
+            return save_png(pixels)
+        return tagged_jpeg(pixels, shot.conditions, shot.position(town), shot.true_heading_deg(town), shot.taken)
+
+    keep(folder, shot.paths, taken)
 
 
 def _rendered(town: Town, shot: Picture) -> Pixels:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
-from geofix.files import whole_folder
+from geofix.files import keep, whole_folder
 from geofix.positions import Position
 from geofix.world.conditions import Conditions
 from geofix.world.difficulty import STREET, Difficulty
@@ -57,7 +57,8 @@ def write_places(
     conditions are compared on equal terms; a photo's name ends with the name of its conditions. On every one of
     `visits` they are taken from another pose. `shares` 0..1 of the spots lie in the train and the val quarter.
     `size` is (rows, columns); `progress` is told the photos done and their total. The folder appears only when it
-    is whole. The same arguments give the same bytes. Raises UsageError or StorageError.
+    is whole; what a call that was broken off had rendered is there for the next with the same arguments. The same
+    arguments give the same bytes. Raises UsageError or StorageError.
     """
     conditions = {"day": level.day, "night": level.night} if conditions is None else conditions
     if not conditions:
@@ -68,10 +69,11 @@ def write_places(
     town = build_town(places, seed, shares=shares)
     shots = list(planned(town, conditions, size, level, visits))
     progress = progress or (lambda _done, _total: None)
-    with whole_folder(out) as partial:
+    order = {"kind": "places", "places": places, "seed": seed, "level": level, "conditions": conditions}
+    with whole_folder(out, order | {"shares": shares, "visits": visits, "size": size}) as partial:
         for split in QUARTERS:
             for role in ("database", "queries"):
-                (partial / "images" / split / role).mkdir(parents=True)
+                (partial / "images" / split / role).mkdir(parents=True, exist_ok=True)
         rows = []
         for shot in shots:
             rows.append(_write(partial, town, shot))
@@ -111,8 +113,12 @@ def _write(partial: Path, town: Town, shot: Shot) -> Row:
     path = f"images/{shot.split}/{shot.role}/{photo_name(town, shot)}"
     position = _position(town, shot.camera)
     heading_deg = town.true_heading_deg(position, shot.camera.heading_deg)
-    pixels = render(town, shot.camera, shot.conditions, shot.seed)
-    (partial / path).write_bytes(tagged_jpeg(pixels, shot.conditions, position, heading_deg, shot.taken))
+
+    def taken() -> bytes:
+        pixels = render(town, shot.camera, shot.conditions, shot.seed)
+        return tagged_jpeg(pixels, shot.conditions, position, heading_deg, shot.taken)
+
+    keep(partial, [path], taken)
     return camera_row(path, position, heading_deg, shot.camera, shot.conditions)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
-from geofix.files import whole_folder
+from geofix.files import keep, whole_folder
 from geofix.positions import Position
 from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import ORIGIN, Town, build_town
@@ -19,7 +19,7 @@ from geofix.world.renderer.aerial.cameras import LOWEST_M, DroneCamera
 from geofix.world.writers.cameras import CAMERAS, camera_row
 from geofix.world.writers.crossview import FLOWN
 from geofix.world.writers.jpegs import tagged_jpeg
-from geofix.world.writers.orthophoto import Orthophoto, write_orthophoto
+from geofix.world.writers.orthophoto import Orthophoto, planned_orthophoto, write_orthophoto
 from geofix.world.writers.tables import Row, write_table
 
 MAP, FRAMES, TRACK, ELSEWHERE = "map", "frames", "track", "elsewhere"  # folders
@@ -78,8 +78,11 @@ def write_flight(
     DroneCamera(0.0, 0.0, high, 0.0, 90.0, fov_deg)  # says what is wrong with the field of view
     town, other = build_town(places, seed), build_town(places, seed + 100_000, origin=_FAR)
     progress = progress or (lambda _done, _total: None)
-    with whole_folder(out) as partial:
-        made = write_orthophoto(partial / MAP, town, seed=seed)
+    order = {"kind": "flight", "places": places, "seed": seed, "frames": frames, "track": track}
+    with whole_folder(out, order | {"altitudes": (low, high), "fov": fov_deg, "conditions": conditions}) as partial:
+        made = planned_orthophoto(partial / MAP, town)
+        if not made.path.is_file():
+            write_orthophoto(partial / MAP, town, seed=seed)
         box = _box(made)
         flown = [
             *_anywhere(town, box, FRAMES, frames, (low, high), fov_deg, seed),
@@ -163,8 +166,10 @@ def _written(folder: Path, frame: Frame, conditions: Conditions) -> Row:
     camera, town = frame.camera, frame.town
     position = town.positions(np.array([[camera.easting_m, camera.northing_m]]))[0]
     heading_deg = town.true_heading_deg(position, camera.heading_deg)
-    file = folder / frame.path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pixels = render_above(town, camera, conditions, frame.seed)
-    file.write_bytes(tagged_jpeg(pixels, conditions, position, heading_deg, frame.taken))
+
+    def taken() -> bytes:
+        pixels = render_above(town, camera, conditions, frame.seed)
+        return tagged_jpeg(pixels, conditions, position, heading_deg, frame.taken)
+
+    keep(folder, [frame.path], taken)
     return camera_row(frame.path, position, heading_deg, camera, conditions)

@@ -61,8 +61,8 @@ def write_orthophoto(
     `progress` is told the tiles done and their total. The same arguments give the same pixels. Raises UsageError,
     StorageError or MissingExtraError.
     """
-    path = _path(out)
-    plan = _plan(path, town, metres_per_pixel)
+    plan = planned_orthophoto(out, town, metres_per_pixel)
+    path = plan.path
     if path.suffix.lower() in _PNG and plan.width * plan.height > MAX_PIXELS:
         raise UsageError(
             f"A PNG of {plan.width}x{plan.height} pixels is larger than the {MAX_PIXELS / 1e6:.0f} megapixels that "
@@ -75,6 +75,11 @@ def write_orthophoto(
     except OSError as error:
         raise storage_error(error, path) from error
     return plan
+
+
+def planned_orthophoto(out: Path, town: Town, metres_per_pixel: float = 0.5) -> Orthophoto:
+    """What `write_orthophoto` writes for the same arguments. Raises UsageError."""
+    return _plan(_path(out), town, metres_per_pixel)
 
 
 def check_orthophoto(out: Path) -> None:
