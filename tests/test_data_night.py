@@ -219,6 +219,22 @@ def test_rows_of_photos_that_are_not_there(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_table_of_ids(tmp_path: Path, merge: bool) -> None:
+    """As OSV-5M's: no ending, in whichever folder below. An id of two photos is none's."""
+    days = tmp_path / "days"
+    for number, name in enumerate(("00/11.jpg", "01/12.png", "01/13.jpg", "02/13.jpg")):
+        put(days / "test" / name, save_png(blobs(number)) if name.endswith("png") else photo(number))
+    put(days / "test.csv", b"id,latitude,longitude\n11,1,2\ntest/01/12,3,4\n13,5,6\n")
+    made = translated(days, tmp_path / "out", DARK, merge=merge)
+    assert (made.tables, made.rows_left_out) == (("test.csv",), 1)
+    dataset = geotag_csv.read(tmp_path / "out" / "test.csv")
+    nights = {"test/00/11n.jpg": Position(1.0, 2.0), "test/01/12n.jpg": Position(3.0, 4.0)}
+    photos = {"test/00/11.jpg": Position(1.0, 2.0), "test/01/12.png": Position(3.0, 4.0)} if merge else {}
+    assert not dataset.problems
+    assert {photo.name: photo.position for photo in dataset.splits["all"].photos} == nights | photos
+
+
 def test_tables_that_start_elsewhere(tmp_path: Path) -> None:
     """Beside the photos, above them without their folder (to be read with --images), and below another."""
     for number in range(3):

@@ -263,8 +263,19 @@ def _listed(paths: Sequence[str], table: str, names: Iterable[str]) -> dict[str,
     if 2 * len(there.intersection(found.values())) < len(spelt):
         root = _likeliest_root(set(spelt.values()), there)
         found = {path: root + spelling for path, spelling in spelt.items()}
-    listed = {path: name for path, name in found.items() if name in there}
+    listed = _photos_with_ids(spelt, names, here) | {path: name for path, name in found.items() if name in there}
     return listed if 2 * len(listed) >= len(set(paths)) else {}
+
+
+def _photos_with_ids(paths: Iterable[str], names: Iterable[str], folder: PurePosixPath) -> dict[str, str]:
+    """The one photo below a table's folder that an id, a path without the ending of a photo, stands for."""
+    called: dict[str, set[str]] = {}
+    for name in map(PurePosixPath, names):
+        if name.is_relative_to(folder):
+            for id_ in (name.stem, name.relative_to(folder).with_suffix("").as_posix()):
+                called.setdefault(id_, set()).add(name.as_posix())
+    ids = (path for path in paths if not is_photo(Path(path)) and len(called.get(path, ())) == 1)
+    return {path: called[path].copy().pop() for path in ids}
 
 
 def _likeliest_root(spellings: Iterable[str], names: Iterable[str]) -> str:
@@ -283,7 +294,8 @@ def _likeliest_root(spellings: Iterable[str], names: Iterable[str]) -> str:
 
 def _beside(path: str, night: str, merge: bool) -> list[str]:
     """The path of a photo's night as the table would write it, after its own with `merge`."""
-    written = path[: path.rfind("/") + 1] + PurePosixPath(night).name
+    name = PurePosixPath(night)
+    written = path[: path.rfind("/") + 1] + (name.name if is_photo(Path(path)) else name.stem)
     return [path, written] if merge else [written]
 
 
