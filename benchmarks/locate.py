@@ -18,7 +18,7 @@ from encode import photos, plain
 from sides import arguments, in_turn, table
 
 from geofix import recipes
-from geofix.atlas.store import Rows
+from geofix.atlas.rows import Rows
 from geofix.encode import Inference, encode_chunk
 from geofix.locate import fix_from
 from geofix.models.build import build

@@ -19,7 +19,8 @@ import pytest
 
 import toy_places
 from conftest import write_street
-from geofix.atlas.store import MANIFEST, Atlas, Rows
+from geofix.atlas.rows import Rows
+from geofix.atlas.store import MANIFEST, Atlas
 from geofix.atlas.verify import verify
 from geofix.index import index
 from geofix.learn.checkpoints import read_checkpoint

@@ -10,7 +10,6 @@ import pytest
 
 from geofix.atlas.spots import Found, spot_near
 from geofix.atlas.store import FEATURES, Atlas
-from geofix.cli.locate import _map_under
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.open import open_map
 from geofix.files import write_atomically
@@ -20,7 +19,6 @@ from geofix.frames.local_features import LocalFeatures
 from geofix.frames.locate import Searched, searched_tiles
 from geofix.frames.looks import Camera
 from geofix.frames.map_features import BLOCK_PX, CHUNK, MapFeatures
-from geofix.frames.track import Track
 from geofix.frames.verify import FrameFeatures, Verifier
 from geofix.index_maps import index_maps
 from geofix.locate import Near, locate, look_at_maps
@@ -340,7 +338,8 @@ def test_maps_side_by_side(grid_run: Run, tmp_path: Path) -> None:
     assert first.position is not None and first.position.metres_to(position(240, 200)) < 2
     assert second.position is not None and second.position.metres_to(position(840, 200)) < 2
     for told, under in (((first,), one), ((second,), other), ((first, second, second), other)):
-        assert _map_under(atlas, Track(told, told, (None,) * len(told), (0.1,) * len(told))).path == under
+        assert atlas.rows.group_under([fix.position for fix in told]) == str(under)
+    assert atlas.rows.group_under([]) == str(one)
 
 
 def test_tiles_that_are_left_out_have_no_landmarks(map_atlas: Atlas) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from conftest import STREET_START, write_street
 from geofix.atlas.calibration import Calibration
-from geofix.atlas.store import Atlas, Rows
+from geofix.atlas.rows import Rows
+from geofix.atlas.store import Atlas
 from geofix.data.layouts import open_dataset
 from geofix.encode import Inference
 from geofix.errors import AtlasError, DataError, UsageError

@@ -8,7 +8,8 @@ import numpy as np
 
 from geofix.atlas.calibration import RIGHT_WITHIN_M, Calibration, calibrate
 from geofix.atlas.consensus import LINK_M, MATCHES, consensus
-from geofix.atlas.store import Atlas, Rows
+from geofix.atlas.rows import Rows
+from geofix.atlas.store import Atlas
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, DataError, PhotoError, UsageError
 from geofix.files import absolute

@@ -10,7 +10,8 @@ import numpy as np
 
 from geofix.atlas.calibration import Calibration
 from geofix.atlas.consensus import MATCHES, Consensus, consensus
-from geofix.atlas.store import Atlas, Rows
+from geofix.atlas.rows import Rows
+from geofix.atlas.store import Atlas
 from geofix.countries.locate import credible, with_countries
 from geofix.encode import Progress, encode
 from geofix.errors import AtlasError, UsageError

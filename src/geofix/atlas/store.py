@@ -30,15 +30,15 @@ import pyarrow as pa
 
 from geofix.atlas import consensus, spots
 from geofix.atlas.calibration import Calibration
+from geofix.atlas.rows import Rows, TileColumns
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.open import open_map
 from geofix.errors import AtlasError, DataError, StorageError, storage_error
 from geofix.files import AnyPath, is_file, is_folder, write_json
 from geofix.models.runs import Run, copy_run, load_run
 from geofix.photos import Photo
-from geofix.positions import Position, latlons, metres_from
-from geofix.search import nearest
-from geofix.shapes import DescriptorRows, Distances, LatLons, Neighbours
+from geofix.positions import Position, latlons
+from geofix.shapes import DescriptorRows, LatLons
 
 SCHEMA_VERSION = 1
 MANIFEST, ENCODER, FEATURES = "atlas.json", "encoder", "features"
@@ -92,59 +92,6 @@ class Entry:
     size_bytes: int
     mtime_ns: int
     ground: Ground | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class TileColumns:
-    """Of n tiles: their sides on the ground (n,), the boxes of degrees around them (n, 4: south, west, north, east),
-    the EPSG codes (n,) of the planes of UTM in which they are squares, and what is to be read beside their maps.
-    """
-
-    sides_m: np.ndarray
-    bounds: np.ndarray
-    planes: np.ndarray
-    attributions: tuple[str, ...]
-
-    def take(self, rows: np.ndarray) -> TileColumns:
-        """Some tiles, in the order given; the attributions are those of all."""
-        return TileColumns(self.sides_m[rows], self.bounds[rows], self.planes[rows], self.attributions)
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The atlas in memory, column by column: n photos with vectors (n, d) and positions (n, 2).
-
-    `tiles` says what rows show that are tiles of maps.
-    """
-
-    vectors: DescriptorRows
-    latlons: LatLons
-    paths: tuple[str, ...]
-    headings_deg: np.ndarray
-    groups: tuple[str, ...]
-    tiles: TileColumns | None = None
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def near(self, centre: Position, radius_m: float) -> Rows:
-        """The rows within `radius_m` of a position."""
-        return self.take(np.flatnonzero(metres_from(centre, self.latlons) <= radius_m))
-
-    def take(self, rows: np.ndarray) -> Rows:
-        """Some rows, in the order given."""
-        return Rows(
-            np.ascontiguousarray(self.vectors[rows]),
-            self.latlons[rows],
-            tuple(self.paths[row] for row in rows),
-            self.headings_deg[rows],
-            tuple(self.groups[row] for row in rows),
-            None if self.tiles is None else self.tiles.take(rows),
-        )
-
-    def search(self, descriptors: DescriptorRows, k: int) -> tuple[Distances, Neighbours]:
-        """The k nearest rows of each descriptor, exact."""
-        return nearest(descriptors, self.vectors, k)
 
 
 class Atlas:

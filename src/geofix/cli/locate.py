@@ -13,7 +13,6 @@ from geofix.errors import GeofixError, PhotoError, UsageError
 
 if TYPE_CHECKING:
     from geofix.atlas.store import Atlas
-    from geofix.data.maps.aerial_map import AerialMap
     from geofix.frames.looks import Camera
     from geofix.frames.track import Track
     from geofix.frames.trust import Trust
@@ -233,18 +232,12 @@ def _draw(picture: Path, atlas: Atlas, flown: Track) -> None:
     from geofix.reports.tracks import track_png
 
     aerial = None
+    places = [fix.position for fix in flown.fixes if fix.position is not None]
     try:
-        aerial = _map_under(atlas, flown)
+        aerial = atlas.map_at(Path(atlas.rows.group_under(places)))
     except GeofixError as error:
         output.remark(f"{picture} is drawn without its map: {error}")
     write_atomically(picture, track_png(flown.fixes, flown.alone, aerial))
-
-
-def _map_under(atlas: Atlas, flown: Track) -> AerialMap:
-    """Of the maps of an atlas the one that holds most of a track's positions; of equals the first."""
-    places = [fix.position for fix in flown.fixes if fix.position is not None]
-    maps = [atlas.map_at(Path(file)) for file in dict.fromkeys(atlas.rows.groups)]
-    return max(maps, key=lambda aerial: sum(aerial.bounds.holds(place) for place in places))
 
 
 def _paths(named: list[Path], track: bool, closed: list[PhotoError]) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.atlas.calibration import FALSE_REJECTION, Calibration
+from geofix.atlas.rows import Rows, TileColumns
 from geofix.atlas.spots import (
     PER_LOOK,
     PLACES,
@@ -23,7 +24,6 @@ from geofix.atlas.spots import (
     spot_near,
     spots_of,
 )
-from geofix.atlas.store import Rows, TileColumns
 from geofix.encode import Inference, Progress, encode_views
 from geofix.errors import PhotoError
 from geofix.fixes import Fix, Match

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from geofix.atlas.rows import Rows, TileColumns
 from geofix.atlas.spots import Spot
-from geofix.atlas.store import Atlas, Rows, TileColumns
+from geofix.atlas.store import Atlas
 from geofix.data.maps.aerial_map import AerialMap
 from geofix.data.maps.source import Window
 from geofix.encode import Progress

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from geofix.errors import DataError
-from geofix.positions import Position, from_crs, to_crs
+from geofix.positions import from_crs, to_crs
 from geofix.shapes import LatLons, Pixels, PlanePoints
 
 Valid = Bool[np.ndarray, "h w"]
@@ -32,10 +32,6 @@ class Bounds(NamedTuple):
     west: float
     north: float
     east: float
-
-    def holds(self, place: Position) -> bool:
-        """Whether a position lies in it."""
-        return self.south <= place.lat <= self.north and self.west <= place.lon <= self.east
 
 
 class Notes(NamedTuple):
