@@ -49,9 +49,11 @@ def caption(pixels: Pixels) -> Caption | None:
     deep = round(_EDGE * len(grey))
     if deep <= 2 * _LEAST_PX or grey.shape[1] <= LETTERS * _LEAST_PX / 2:
         return None
+    edges = {"top": grey[:deep], "bottom": grey[-deep:]}
+    contrast = {edge: strip - uniform_filter(strip, size=_AROUND_PX) for edge, strip in edges.items()}
     found = [
-        Caption(edge, _longest_row(_letters(sign * (strip - uniform_filter(strip, size=_AROUND_PX)) > _INK_GREYS)))
-        for edge, strip in (("top", grey[:deep]), ("bottom", grey[-deep:]))
+        Caption(edge, _longest_row(_letters(sign * strip > _INK_GREYS)))
+        for edge, strip in contrast.items()
         for sign in (1, -1)
     ]
     best = max(found, key=lambda one: one.letters)
@@ -74,8 +76,10 @@ def _letters(ink: np.ndarray) -> Boxes:
 
 
 def _longest_row(boxes: Boxes) -> int:
-    """How many shapes stand next to each other, at most, with tops and bottoms in line."""
+    """How many shapes stand next to each other, at most, with tops and bottoms in line; 0 where too few are there."""
     longest = 0
+    if len(boxes) < LETTERS:
+        return longest
     for top, bottom in np.unique(boxes[:, :2], axis=0):
         high = int(bottom - top)
         off = max(1, round(_OFF * high))
