@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int
@@ -105,7 +106,7 @@ def together(parts: Sequence[Patches]) -> Patches:
     first = np.cumsum([0] + [len(part.skins) for part in parts])
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
     columns["skin"] = np.concatenate([part.skin + at for part, at in zip(parts, first, strict=False)])
-    return Patches(**columns, skins=tuple(skin for part in parts for skin in part.skins))
+    return Patches(**columns, skins=tuple(chain.from_iterable(part.skins for part in parts)))
 
 
 def boxes(
