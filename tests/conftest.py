@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import checked_modules  # noqa: F401 - first, as modules are checked from their import on
 from geofix import recipes
 from geofix.index import index
 from geofix.models.encoder import SingleEncoder

@@ -274,6 +274,7 @@ def write_video(path: Path, count: int = 20, rate: int = 10) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.thread_count = 1  # the bytes of a frame hang on it
         for number in range(count):
             pixels = np.full((48, 64, 3), 10 * number % 250, dtype=np.uint8)
             for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
@@ -294,7 +295,7 @@ def test_a_video_gives_a_frame_now_and_then(tmp_path: Path) -> None:
         assert one.pixels.mean() == pytest.approx(grey, abs=6) and one.error is None
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.6])  # at 0.7 of its bytes mkv has 93 % of the frames here
 @pytest.mark.parametrize("ending", ["avi", "mkv"])
 def test_a_video_that_ends_half_way(tmp_path: Path, ending: str, share: float) -> None:
     path = write_video(tmp_path / f"flight.{ending}", count=200)

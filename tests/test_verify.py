@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from geofix.atlas.spots import PLACES, VERIFIED_METHOD, Found, Spot
 from geofix.atlas.store import METHODS, Atlas
 from geofix.atlas.verify import verify as verify_atlas
 from geofix.calibrate import on_photos
+from geofix.cli import run
 from geofix.data.maps.source import Window
 from geofix.data.truth import own_positions
 from geofix.errors import DataError, MissingExtraError, UsageError
@@ -314,9 +317,23 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
     return [Photo(path.name, path, truth[str(path)]) for path in paths]
 
 
+SEEN_BY = ["--altitude", "100", "--fov", "73.74", "--verify"]
+
+
 @pytest.fixture(scope="module")
-def learned(map_atlas: Atlas, frames: list[Photo]) -> Calibration:
-    return on_photos(map_atlas, frames, camera=CAMERA, verify=True)
+def calibrated(map_atlas: Atlas, frames: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An atlas that learned on all the frames by the command, and what that said."""
+    folder = Path(shutil.copytree(map_atlas.folder, tmp_path_factory.mktemp("calibrated") / "atlas"))
+    with redirect_stdout(StringIO()) as out:
+        assert run(["atlas", "calibrate", str(folder), str(frames[0].path.parent), *SEEN_BY]) == 0
+    return folder, out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def learned(calibrated: tuple[Path, str]) -> Calibration:
+    found = Atlas.open(calibrated[0]).calibration_of(verified=True)
+    assert found is not None
+    return found
 
 
 def test_verified_answers_have_a_calibration_of_their_own(
@@ -387,22 +404,16 @@ def test_an_encoder_may_bring_both_calibrations(grid_run: Run, learned: Calibrat
 # --- commands
 
 
-def test_the_commands(
-    map_atlas: Atlas, frames: list[Photo], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    seen_by = ["--altitude", "100", "--fov", "73.74", "--verify"]
-    status, out, _ = called(capsys, "atlas", "calibrate", map_atlas.folder, frames[0].path.parent, *seen_by)
-    assert status == 0 and "calibrated on 42 of frames with known positions, 100.0% of them found within 50 m" in out
-    status, out, _ = called(capsys, "atlas", "info", map_atlas.folder)
+def test_the_commands(calibrated: tuple[Path, str], frames: list[Photo], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, said = calibrated
+    assert "calibrated on 42 of frames with known positions, 100.0% of them found within 50 m" in said
+    status, out, _ = called(capsys, "atlas", "info", folder)
     assert "\ncalibration: none" in out and "\ncalibration with --verify: on 42 of frames" in out
-    status, out, _ = called(capsys, "locate", frames[0].path, "--atlas", map_atlas.folder, "--json", *seen_by)
+    status, out, _ = called(capsys, "locate", frames[0].path, "--atlas", folder, "--json", *SEEN_BY)
     [fix] = [json.loads(line) for line in out.splitlines()]
     assert status == 0 and fix["calibrated"] and 0 < fix["radius_m"] < 1  # as learned here
-    status, out, _ = called(
-        capsys, "locate", frames[0].path, "--atlas", map_atlas.folder, "--track", "--json", *seen_by
-    )
+    status, out, _ = called(capsys, "locate", frames[0].path, "--atlas", folder, "--track", "--json", *SEEN_BY)
     assert status == 0 and json.loads(out)["position"] is not None
-    map_atlas.set_calibration(None, verified=True)
 
 
 # --- what cannot be
