@@ -21,7 +21,7 @@ KINDS = {
     "places": (write_places, deep_vg, "render", {"places": 1, "size": (24, 32)}),
     "crossview": (write_crossview, crossview, "_rendered", {"places": 2, "size": 24, "drone_views": 1}),
     "countries": (write_countries, countries, "render", {"regions": 2, "size": (24, 32)}),
-    "flight": (write_flight, flight, "render_above", {"places": 60, "frames": 2, "track": 2}),
+    "flight": (write_flight, flight, "render_above", {"places": 30, "frames": 2, "track": 2, "altitudes_m": (60.0, 60.0)}),
 }
 
 
