@@ -17,11 +17,12 @@ from geofix.world.writers.deep_vg import write_places
 from geofix.world.writers.flight import write_flight
 
 Writer = Callable[..., object]
+LOW = (60.0, 60.0)  # over a town that small
 KINDS = {
     "places": (write_places, deep_vg, "render", {"places": 1, "size": (24, 32)}),
     "crossview": (write_crossview, crossview, "_rendered", {"places": 2, "size": 24, "drone_views": 1}),
     "countries": (write_countries, countries, "render", {"regions": 2, "size": (24, 32)}),
-    "flight": (write_flight, flight, "render_above", {"places": 30, "frames": 2, "track": 2, "altitudes_m": (60.0, 60.0)}),
+    "flight": (write_flight, flight, "render_above", {"places": 30, "frames": 2, "track": 2, "altitudes_m": LOW}),
 }
 
 
