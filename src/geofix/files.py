@@ -160,22 +160,38 @@ def _refuse_full(out: Path) -> None:
 def _began(partial: Path, order: str) -> bool:
     """Whether a broken-off call of the same order left its work here; halves of files are taken away."""
     try:
-        if (partial / _ORDER).read_text() != order:
+        if (partial / _ORDER).read_text(encoding="utf-8") != order:
             return False
     except (OSError, ValueError):
         return False
-    for half in partial.rglob(".*.part"):
-        half.unlink()
+    remove_halves(partial)
     return True
+
+
+def is_half(path: Path) -> bool:
+    """Whether that is what a killed run left of a file that it was writing."""
+    return path.name.startswith(".") and path.name.endswith(".part")
+
+
+def remove_halves(folder: Path) -> None:
+    """Take away what killed runs left of files below a folder."""
+    for inner, _, names in os.walk(folder):
+        for file in filter(is_half, (Path(inner, name) for name in names)):
+            file.unlink()
+
+
+def is_written(path: Path) -> bool:
+    """Whether a file is there, and not the empty one that a power cut leaves of a rename it overtook."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def keep(folder: Path, paths: Sequence[str], made: Callable[[], bytes]) -> None:
     """Write what `made` gives to every one of `paths` in a folder, each whole, unless all of them are there."""
     files = [folder / path for path in paths]
-    # A rename that a power cut overtook leaves an empty file. Waiting for the disk each time would be a third slower.
-    if all(file.is_file() and file.stat().st_size for file in files):
+    if all(is_written(file) for file in files):
         return
     content = made()
+    # Not `write_atomically`: waiting for the disk each time would make small pictures a third slower.
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         half = file.with_name(f".{file.name}.part")

@@ -6,9 +6,9 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -157,11 +157,7 @@ def _with_ids_found(table: Table, root: Path) -> Table:
     if not ids:
         return table
     problems = list(table.problems)
-    files: dict[str, list[str]] = {}
-    for file in photo_files(root, problems):
-        path = file.relative_to(root)
-        for name in {file.stem, path.with_suffix("").as_posix()} & ids:
-            files.setdefault(name, []).append(path.as_posix())
+    files = called_by(ids, (file.relative_to(root) for file in photo_files(root, problems)))
     rows = []
     for row in table.rows:
         paths = files.get(row.path, [row.path]) if row.path in ids else [row.path]
@@ -175,6 +171,15 @@ def _with_ids_found(table: Table, root: Path) -> Table:
         else:
             rows.append(replace(row, path=paths[0]))
     return Table(table.path, tuple(rows), tuple(problems))
+
+
+def called_by(ids: Set[str], paths: Iterable[PurePath]) -> dict[str, list[str]]:
+    """The photos, of those with these paths, that each id is the name or the whole path of, without the ending."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        for name in {path.stem, path.with_suffix("").as_posix()} & ids:
+            found.setdefault(name, []).append(path.as_posix())
+    return found
 
 
 def photo_paths(csv_path: Path) -> list[str]:

@@ -18,7 +18,15 @@ from typing import Any
 
 from geofix.data import geotag_csv
 from geofix.errors import DataError, GeofixError, PhotoError, UsageError, storage_error
-from geofix.files import is_file, is_folder, link_or_copy, write_atomically, write_json
+from geofix.files import (
+    is_file,
+    is_folder,
+    is_half,
+    link_or_copy,
+    remove_halves,
+    write_atomically,
+    write_json,
+)
 from geofix.night.translators import Translator
 from geofix.photos import is_photo, read_bytes, read_pixels, save_jpeg, upright_exif, visible_files
 from geofix.version import __version__
@@ -96,7 +104,7 @@ def translated(
             shutil.rmtree(work)
             raise problems[0]
         tables, rows_left_out = _tables(found, done, work, merge)
-        _remove_halves(work)
+        remove_halves(work)
         if before_naming:
             before_naming(work, [(source / name, work / found.nights[name]) for name in done])
         work.rename(out)
@@ -168,7 +176,7 @@ def _refuse_same_names(nights: dict[str, str], merge: bool) -> None:
 def _begin(work: Path, record: dict[str, Any]) -> None:
     """The folder of the work, with what it was begun with; or the one that is there, if it was begun alike."""
     at = work / RECORD
-    if not os.path.lexists(work) or (is_folder(work) and all(_is_half(child) for child in work.iterdir())):
+    if not os.path.lexists(work) or (is_folder(work) and all(is_half(child) for child in work.iterdir())):
         work.mkdir(parents=True, exist_ok=True)
         write_json(at, record)
         return
@@ -263,19 +271,16 @@ def _listed(paths: Sequence[str], table: str, names: Iterable[str]) -> dict[str,
     if 2 * len(there.intersection(found.values())) < len(spelt):
         root = _likeliest_root(set(spelt.values()), there)
         found = {path: root + spelling for path, spelling in spelt.items()}
-    listed = _photos_with_ids(spelt, names, here) | {path: name for path, name in found.items() if name in there}
+    listed = _photos_with_ids(spelt, there, here) | {path: name for path, name in found.items() if name in there}
     return listed if 2 * len(listed) >= len(set(paths)) else {}
 
 
 def _photos_with_ids(paths: Iterable[str], names: Iterable[str], folder: PurePosixPath) -> dict[str, str]:
     """The one photo below a table's folder that an id, a path without the ending of a photo, stands for."""
-    called: dict[str, set[str]] = {}
-    for name in map(PurePosixPath, names):
-        if name.is_relative_to(folder):
-            for id_ in (name.stem, name.relative_to(folder).with_suffix("").as_posix()):
-                called.setdefault(id_, set()).add(name.as_posix())
-    ids = (path for path in paths if not is_photo(Path(path)) and len(called.get(path, ())) == 1)
-    return {path: called[path].copy().pop() for path in ids}
+    ids = {path for path in paths if not is_photo(Path(path))}
+    below = (name for name in map(PurePosixPath, names if ids else ()) if name.is_relative_to(folder))
+    called = geotag_csv.called_by(ids, (name.relative_to(folder) for name in below))
+    return {id_: (folder / photos[0]).as_posix() for id_, photos in called.items() if len(photos) == 1}
 
 
 def _likeliest_root(spellings: Iterable[str], names: Iterable[str]) -> str:
@@ -297,14 +302,3 @@ def _beside(path: str, night: str, merge: bool) -> list[str]:
     name = PurePosixPath(night)
     written = path[: path.rfind("/") + 1] + (name.name if is_photo(Path(path)) else name.stem)
     return [path, written] if merge else [written]
-
-
-def _is_half(path: Path) -> bool:
-    """Whether that is what a killed run left of a file that it was writing."""
-    return path.name.startswith(".") and path.name.endswith(".part")
-
-
-def _remove_halves(work: Path) -> None:
-    for folder, _, names in os.walk(work):
-        for file in filter(_is_half, (Path(folder, name) for name in names)):
-            file.unlink()

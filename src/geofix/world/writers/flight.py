@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from geofix.errors import UsageError
-from geofix.files import keep, whole_folder
+from geofix.files import is_written, keep, whole_folder
 from geofix.positions import Position
 from geofix.world.conditions import Conditions
 from geofix.world.geometry.town import ORIGIN, Town, build_town
@@ -81,7 +81,7 @@ def write_flight(
     order = {"kind": "flight", "places": places, "seed": seed, "frames": frames, "track": track}
     with whole_folder(out, order | {"altitudes": (low, high), "fov": fov_deg, "conditions": conditions}) as partial:
         made = planned_orthophoto(partial / MAP, town)
-        if not made.path.is_file():
+        if not is_written(made.path):
             write_orthophoto(partial / MAP, town, seed=seed)
         box = _box(made)
         flown = [
